@@ -1,0 +1,15 @@
+"""ar_jax: deep autoregressive generative models in JAX."""
+
+from ar_jax import conditionals, contexts, heads, orderings
+from ar_jax.decoding import Sampler
+from ar_jax.model import AutoregressiveModel, sample
+
+__all__ = [
+    "AutoregressiveModel",
+    "Sampler",
+    "conditionals",
+    "contexts",
+    "heads",
+    "orderings",
+    "sample",
+]

@@ -1,0 +1,42 @@
+"""Checks of what users pass in: errors that name the field, what was expected and what came."""
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax.core import Tracer
+
+
+def is_concrete(value: Any) -> bool:
+    """Whether the values can be looked at: not inside `jit`, `grad` or `vmap`."""
+    return not isinstance(value, Tracer)
+
+
+def check_shape(name: str, value: Any, expected: tuple[int | str, ...]) -> None:
+    """Raises unless the shape is as expected; a string stands for any size."""
+    shape = np.shape(value)
+    if len(shape) != len(expected) or any(
+        isinstance(size, int) and size != got for size, got in zip(expected, shape, strict=True)
+    ):
+        wanted = ", ".join(map(str, expected))
+        raise ValueError(f"{name}: expected shape [{wanted}], got {list(shape)}")
+
+
+def check_integers(name: str, value: Any, low: int, high: int) -> None:
+    """Raises unless the values are integers from low to high, both included."""
+    expected = f"{name}: expected integers {low} ... {high}"
+    if not jnp.issubdtype(jnp.asarray(value).dtype, jnp.integer):
+        raise ValueError(f"{expected}, got dtype {jnp.asarray(value).dtype}")
+    if is_concrete(value) and np.size(value):
+        smallest, largest = np.asarray(value).min(), np.asarray(value).max()
+        if smallest < low or largest > high:
+            raise ValueError(f"{expected}, got values {smallest} ... {largest}")
+
+
+def check_floats(name: str, value: Any) -> None:
+    """Raises unless the values are finite real numbers."""
+    dtype = jnp.asarray(value).dtype
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"{name}: expected floating-point numbers, got dtype {dtype}")
+    if is_concrete(value) and not np.isfinite(np.asarray(value)).all():
+        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")

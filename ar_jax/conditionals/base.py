@@ -1,0 +1,130 @@
+"""Conditionals: the network that computes the features of each step from the steps before it."""
+
+from abc import abstractmethod
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ar_jax.orderings import Ordering
+
+Cache = Any
+"""A pytree of arrays that a conditional carries from step to step."""
+
+Context = tuple[jax.Array, jax.Array]
+"""Vectors `[batch, context_length, width]`, and which of them count `[batch, context_length]`."""
+
+
+class Conditional(nn.Module):
+    """Sequence of encoded steps and context -> features, those at t from the steps before t.
+
+    A new conditional needs only `__call__`: the inherited cache keeps the steps so far and computes
+    everything anew at each step. The ordering and the number of features are static arguments.
+    """
+
+    @abstractmethod
+    def __call__(
+        self, steps: jax.Array, ordering: Ordering, context: Context, features: int
+    ) -> jax.Array:
+        """All steps in parallel.
+
+        Args:
+          steps: `[batch, length, inputs]`, the encoded steps, not shifted.
+          ordering: of the steps, with their coordinates.
+          context: vectors and mask that every step may read, the first too.
+          features: how many the head reads at each step.
+
+        Returns:
+          `[batch, length, features]`.
+        """
+
+    def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
+        """The cache before the first step, with whatever needs the context only.
+
+        Args:
+          blank: `[batch, inputs]`, any encoded step: its shape and dtype are read, not its values.
+          ordering: of the steps.
+          context: vectors and mask.
+        """
+        batch, inputs = blank.shape
+        return jnp.zeros((batch, ordering.length, inputs), blank.dtype), context
+
+    def step(
+        self, cache: Cache, previous: jax.Array, t: Any, ordering: Ordering, features: int
+    ) -> tuple[Cache, jax.Array]:
+        """The features of one step.
+
+        Args:
+          cache: after the steps before t.
+          previous: `[batch, inputs]`, the encoded step at t - 1; ignored at t = 0.
+          t: which step, a traced scalar or a Python integer.
+          ordering: of the steps.
+          features: how many the head reads.
+
+        Returns:
+          The cache after step t, and features `[batch, features]`.
+        """
+        steps, context = cache
+        steps = steps.at[:, jnp.maximum(t - 1, 0)].set(previous)  # at 0: set again at 1
+        return (steps, context), self(steps, ordering, context, features)[:, t]
+
+    def extend(
+        self, cache: Cache, previous: jax.Array, t: Any, ordering: Ordering, features: int
+    ) -> tuple[Cache, jax.Array]:
+        """The features of steps t ... t + k - 1 at once: the same as k calls of `step`.
+
+        Args:
+          cache: after the steps before t.
+          previous: `[batch, k, inputs]`, the encoded steps t - 1 ... t + k - 2.
+          t: the first of the steps; at 0 this is prefill.
+          ordering: of the steps.
+          features: how many the head reads.
+
+        Returns:
+          The cache after step t + k - 1, and features `[batch, k, features]`.
+        """
+        module, parameters = self.unbind()
+
+        def body(cache: Cache, inputs: tuple[jax.Array, jax.Array]) -> Any:
+            previous, t = inputs
+            return module.apply(parameters, cache, previous, t, ordering, features, method="step")
+
+        times = t + jnp.arange(previous.shape[1])
+        cache, out = jax.lax.scan(body, cache, (previous.swapaxes(0, 1), times))
+        return cache, out.swapaxes(0, 1)
+
+    def visible(self, ordering: Ordering) -> np.ndarray:
+        """`[length, length]` booleans: whether the features at t (row) depend on step s (column).
+
+        By default all that came before:
+
+          t=0  . . . .
+          t=1  x . . .
+          t=2  x x . .
+          t=3  x x x .
+        """
+        return np.tri(ordering.length, k=-1, dtype=bool)
+
+    def check(self, ordering: Ordering) -> None:
+        """Raises ValueError when this conditional cannot follow the ordering."""
+
+    @nn.compact
+    def readout(self, x: jax.Array, features: int) -> jax.Array:
+        """The last layer: `[..., channels]` -> `[..., features]`."""
+        return nn.Dense(features, name="readout")(x)
+
+
+def pool(context: Context) -> jax.Array | None:
+    """The mean of the vectors that count `[batch, width]`; None if there is no context at all."""
+    vectors, mask = context
+    if vectors.shape[1] == 0:
+        return None
+    count = jnp.maximum(mask.sum(axis=1, keepdims=True), 1)
+    return jnp.where(mask[..., None], vectors, 0).sum(axis=1) / count
+
+
+def lookup(table: np.ndarray, t: Any) -> Any:
+    """`table[t]`: a constant for a Python integer, so that branches on it fold away."""
+    return table[t] if isinstance(t, int) else jnp.asarray(table)[t]

@@ -1,0 +1,75 @@
+"""Samplers: how a value is drawn from the distribution of a variable."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("temperature", "top_k", "top_p", "min_p"),
+    meta_fields=(),
+)
+@dataclass(frozen=True)
+class Sampler:
+    """Draws from p(value)^(1/temperature), cut to the likely values. The default is exact.
+
+    The numbers are leaves of a pytree: inside `jit` they are traced, and changing one does not
+    compile again.
+
+    Attributes:
+      temperature: below 1 sharpens, above 1 flattens; 0 is greedy: the most likely value.
+      top_k: keep the k most likely values; 0 keeps all.
+      top_p: keep the fewest values whose probabilities reach p (nucleus, arXiv 1904.09751).
+      min_p: keep values of at least this share of the highest probability (arXiv 2407.01082).
+    """
+
+    temperature: float = 1.0
+    top_k: int = 0
+    top_p: float = 1.0
+    min_p: float = 0.0
+
+    def check(self) -> None:
+        """Raises ValueError for a number outside its range."""
+        for name, valid, expected in (
+            ("temperature", self.temperature >= 0, "at least 0"),
+            ("top_k", self.top_k >= 0, "at least 0"),
+            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
+            ("min_p", 0 <= self.min_p <= 1, "0 to 1"),
+        ):
+            if not valid:
+                raise ValueError(f"{name}: expected {expected}, got {getattr(self, name)}")
+
+    @property
+    def truncates(self) -> Any:
+        """Whether some values are left out."""
+        return (self.top_k > 0) | (self.top_p < 1) | (self.min_p > 0)
+
+    def __call__(self, keys: jax.Array, log_pmf: jax.Array) -> jax.Array:
+        """Draws one value for each row.
+
+        Args:
+          keys: `[batch]` random keys.
+          log_pmf: `[batch, ..., values]` log-probabilities in nats.
+
+        Returns:
+          `[batch, ...]` integers.
+        """
+        logits = log_pmf / jnp.where(self.temperature > 0, self.temperature, 1)
+        logits = jax.lax.cond(self.truncates, self._truncate, lambda x: x, logits)
+        drawn = jax.vmap(jax.random.categorical)(keys, logits)
+        drawn = jnp.where(self.temperature > 0, drawn, jnp.argmax(log_pmf, axis=-1))
+        return drawn.astype(jnp.int32)
+
+    def _truncate(self, logits: jax.Array) -> jax.Array:
+        order = jnp.argsort(logits, axis=-1, descending=True)
+        rank = jnp.argsort(order, axis=-1)
+        probability = jax.nn.softmax(jnp.take_along_axis(logits, order, axis=-1))  # falling
+        before = jnp.cumsum(probability, axis=-1) - probability
+        keep = (self.top_k == 0) | (jnp.arange(logits.shape[-1]) < self.top_k)
+        keep &= (before < self.top_p) | (self.top_p >= 1)  # rounding must not cut the tail
+        keep &= probability >= self.min_p * probability[..., :1]
+        return jnp.where(jnp.take_along_axis(keep, rank, axis=-1), logits, -jnp.inf)

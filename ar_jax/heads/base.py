@@ -1,0 +1,123 @@
+"""Heads: the distribution of one step given its features."""
+
+from abc import abstractmethod
+from typing import Any, Protocol
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+
+class Sampler(Protocol):
+    """What a head asks of a sampler (see `ar_jax.Sampler`)."""
+
+    @property
+    def temperature(self) -> Any:
+        """The exponent is its inverse; 0 is greedy."""
+        ...
+
+    @property
+    def truncates(self) -> Any:
+        """Whether some values are left out."""
+        ...
+
+    def __call__(self, keys: jax.Array, log_pmf: jax.Array) -> jax.Array:
+        """`[batch]` keys and `[batch, ..., values]` nats -> `[batch, ...]` integers."""
+        ...
+
+
+class Head(nn.Module):
+    """The distribution of one step: of its variables, `[..., block_size]`, given features.
+
+    A head says how many features it reads, and the conditional's last layer makes exactly those:
+    for most heads they are the parameters of the distribution.
+    """
+
+    @abstractmethod
+    def width(self, block_size: int) -> int:
+        """How many features it reads to predict a step of `block_size` variables."""
+
+    @abstractmethod
+    def encode(self, value: jax.Array) -> jax.Array:
+        """How conditionals see a step: `[..., block_size]` -> `[..., features]`."""
+
+    @abstractmethod
+    def log_prob(self, features: jax.Array, value: jax.Array) -> jax.Array:
+        """Log-probability of a step.
+
+        Args:
+          features: `[..., width]`.
+          value: `[..., block_size]`.
+
+        Returns:
+          `[...]` nats, of the dtype of the features or float32, whichever is wider; minus infinity
+          for values outside the support.
+        """
+
+    @abstractmethod
+    def sample(
+        self, features: jax.Array, keys: jax.Array, sampler: Sampler
+    ) -> tuple[jax.Array, jax.Array]:
+        """Draws a step.
+
+        Args:
+          features: `[batch, width]`.
+          keys: `[batch]` random keys.
+          sampler: how a value is drawn.
+
+        Returns:
+          Values `[batch, block_size]`, and their log-probability under the head itself (whatever
+          the sampler) `[batch]` nats.
+        """
+
+    @property
+    @abstractmethod
+    def dtype(self) -> DTypeLike:
+        """Of the values."""
+
+    @abstractmethod
+    def check(self, name: str, value: Any) -> None:
+        """Raises ValueError when there are values outside the support."""
+
+    def check_block(self, block_size: int) -> None:
+        """Raises ValueError when a step of this many variables does not fit."""
+
+    def check_sampler(self, sampler: Sampler) -> None:
+        """Raises ValueError when this head cannot be sampled so."""
+
+
+class Family(Head):
+    """A distribution of one variable; those of a step are independent given the features."""
+
+    @property
+    @abstractmethod
+    def parameters(self) -> int:
+        """How many numbers describe the distribution of one variable."""
+
+    @abstractmethod
+    def log_density(self, parameters: jax.Array, value: jax.Array) -> jax.Array:
+        """`[..., parameters]` and `[...]` -> `[...]` nats."""
+
+    @abstractmethod
+    def draw(self, parameters: jax.Array, keys: jax.Array, sampler: Sampler) -> jax.Array:
+        """`[batch, block_size, parameters]` and `[batch]` keys -> `[batch, block_size]`."""
+
+    def width(self, block_size: int) -> int:
+        return block_size * self.parameters
+
+    def log_prob(self, features: jax.Array, value: jax.Array) -> jax.Array:
+        parameters = widen(features).reshape(*value.shape, self.parameters)
+        return self.log_density(parameters, value).sum(axis=-1)
+
+    def sample(
+        self, features: jax.Array, keys: jax.Array, sampler: Sampler
+    ) -> tuple[jax.Array, jax.Array]:
+        parameters = widen(features).reshape(len(features), -1, self.parameters)
+        value = self.draw(parameters, keys, sampler)
+        return value, self.log_density(parameters, value).sum(axis=-1)
+
+
+def widen(x: jax.Array) -> jax.Array:
+    """To float32 at least: likelihoods are not computed in half precision."""
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -1,0 +1,79 @@
+"""Families of a finite set of values."""
+
+from abc import abstractmethod
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+
+from ar_jax.checks import check_integers
+from ar_jax.heads.base import Family, Sampler
+
+
+class Discrete(Family):
+    """A family over the integers from 0 to some largest one."""
+
+    @abstractmethod
+    def log_pmf(self, parameters: jax.Array) -> jax.Array:
+        """Log-probability of every value: `[..., parameters]` -> `[..., values]` nats."""
+
+    def log_density(self, parameters: jax.Array, value: jax.Array) -> jax.Array:
+        log_pmf, index = self.log_pmf(parameters), jnp.asarray(value, jnp.int32)[..., None]
+        log_prob = jnp.take_along_axis(log_pmf, index, axis=-1, mode="clip")[..., 0]
+        return jnp.where((value >= 0) & (value < log_pmf.shape[-1]), log_prob, -jnp.inf)
+
+    def draw(self, parameters: jax.Array, keys: jax.Array, sampler: Sampler) -> jax.Array:
+        return sampler(keys, self.log_pmf(parameters))
+
+    @property
+    def dtype(self) -> DTypeLike:
+        return jnp.int32
+
+
+class Bernoulli(Discrete):
+    """0 or 1; the feature of a variable is its logit. Conditionals see plus or minus one."""
+
+    @property
+    def parameters(self) -> int:
+        return 1
+
+    def encode(self, value: jax.Array) -> jax.Array:
+        return 2.0 * value - 1.0
+
+    def log_pmf(self, parameters: jax.Array) -> jax.Array:
+        logit = parameters[..., 0]
+        return jnp.stack([jax.nn.log_sigmoid(-logit), jax.nn.log_sigmoid(logit)], axis=-1)
+
+    def check(self, name: str, value: Any) -> None:
+        check_integers(name, value, 0, 1)
+
+
+class Categorical(Discrete):
+    """One of several values; its features are their logits. Conditionals see an embedding.
+
+    Attributes:
+      values: how many there are.
+      embedding: size of the embedding of one variable.
+    """
+
+    values: int
+    embedding: int = 32
+
+    def setup(self) -> None:
+        self.embed = nn.Embed(self.values, self.embedding)
+
+    @property
+    def parameters(self) -> int:
+        return self.values
+
+    def encode(self, value: jax.Array) -> jax.Array:
+        possible = jnp.clip(value, 0, self.values - 1)  # log_prob tells of the others
+        return self.embed(possible).reshape(*value.shape[:-1], -1)
+
+    def log_pmf(self, parameters: jax.Array) -> jax.Array:
+        return jax.nn.log_softmax(parameters, axis=-1)
+
+    def check(self, name: str, value: Any) -> None:
+        check_integers(name, value, 0, self.values - 1)

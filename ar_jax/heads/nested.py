@@ -1,0 +1,66 @@
+"""A chain over the variables of a step: an autoregressive model inside it."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+from jax.typing import DTypeLike
+
+from ar_jax.heads.base import Head, Sampler
+
+
+class Nested(Head):
+    """The variables of a step by an autoregressive model whose condition is the features.
+
+        head=Nested(AutoregressiveModel(
+            ordering=Raster((4, 4, 1)), conditional=MADE((64,)), head=Bernoulli(),
+            context=Vector(128)))
+
+    makes a 4 x 4 patch one step, exactly: p(patch | features) is a product again.
+
+    Attributes:
+      model: an `AutoregressiveModel` whose event has the variables of a step and whose context is
+        `contexts.Vector`; its size is the number of features.
+    """
+
+    model: nn.Module
+
+    @property
+    def _model(self) -> Any:
+        return self.model  # known by what it does, since heads come before the model
+
+    def width(self, block_size: int) -> int:
+        return self._model.context.size
+
+    def encode(self, value: jax.Array) -> jax.Array:
+        return self._model.head.encode(value)
+
+    def log_prob(self, features: jax.Array, value: jax.Array) -> jax.Array:
+        event = value.reshape(-1, *self._model.ordering.event)
+        return self._model(event, features.reshape(-1, features.shape[-1])).reshape(
+            value.shape[:-1]
+        )
+
+    def sample(
+        self, features: jax.Array, keys: jax.Array, sampler: Sampler
+    ) -> tuple[jax.Array, jax.Array]:
+        event, log_prob = self._model.decode(keys, features, sampler)
+        return event.reshape(len(features), -1), log_prob
+
+    @property
+    def dtype(self) -> DTypeLike:
+        return self._model.head.dtype
+
+    def check(self, name: str, value: Any) -> None:
+        self._model.head.check(name, value)
+
+    def check_block(self, block_size: int) -> None:
+        ordering = self._model.ordering
+        if block_size != ordering.length * ordering.block_size:
+            raise ValueError(
+                f"block: expected the variables of the nested event {ordering.event}, "
+                f"got {block_size}"
+            )
+
+    def check_sampler(self, sampler: Sampler) -> None:
+        self._model.head.check_sampler(sampler)

@@ -1,0 +1,252 @@
+"""The autoregressive model: an ordering, a conditional, a head and a context, composed."""
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ar_jax.checks import check_integers, check_shape, is_concrete
+from ar_jax.conditionals.base import Cache, Conditional
+from ar_jax.contexts import Context, Nothing
+from ar_jax.decoding import Sampler, decode, example_keys
+from ar_jax.heads.base import Head
+from ar_jax.orderings import Ordering
+
+Array = jax.Array | np.ndarray
+Variables = Any
+"""The pytree that `init` returns."""
+
+
+class AutoregressiveModel(nn.Module):
+    """p(x | y) = prod_t p(x_t | x_<t, y), exactly.
+
+    Attributes:
+      ordering: which variable comes when.
+      conditional: computes the features of each step from the steps before it.
+      head: the distribution of one step given its features.
+      context: turns the condition y into what the conditional reads.
+    """
+
+    ordering: Ordering
+    conditional: Conditional
+    head: Head
+    context: Context = dataclasses.field(default_factory=Nothing)
+
+    def __call__(
+        self,
+        x: Array,
+        condition: Array | None = None,
+        lengths: Array | None = None,
+    ) -> jax.Array:
+        """Log-probability of a batch of events.
+
+        Args:
+          x: `[batch, *event]`, integers for discrete heads, floating point for continuous ones.
+          condition: y, as the context takes it; None if there is none.
+          lengths: `[batch]` integers, how many steps of each event count; None for all.
+
+        Returns:
+          `[batch]`, nats; for continuous heads of the density.
+
+        Raises:
+          ValueError: when x, the condition or the lengths do not fit the model. Where values
+            cannot be looked at (inside `jit`), those outside the support have minus infinity.
+        """
+        log_prob = self.step_log_probs(x, condition)
+        if lengths is not None:
+            check_shape("lengths", lengths, (len(x),))
+            check_integers("lengths", lengths, 0, self.ordering.length)
+            log_prob = jnp.where(jnp.arange(self.ordering.length) < lengths[:, None], log_prob, 0)
+        return log_prob.sum(axis=1)
+
+    def step_log_probs(self, x: Array, condition: Array | None = None) -> jax.Array:
+        """log p(x_t | x_<t, y) of each step, in the ordering's order: `[batch, length]`, nats."""
+        self.check(x, condition)
+        steps = self.ordering.to_steps(jnp.asarray(x))
+        context = self.context(condition, len(x))
+        features = self.conditional(self.head.encode(steps), self.ordering, context, self._features)
+        return self.head.log_prob(features, steps)
+
+    def init_cache(self, batch: int, condition: Array | None = None) -> Cache:
+        """The conditional's cache before the first step."""
+        blank = self.head.encode(self.blank(batch))
+        return self.conditional.init_cache(blank, self.ordering, self.context(condition, batch))
+
+    def step(self, cache: Cache, previous: jax.Array, t: Any) -> tuple[Cache, jax.Array]:
+        """The features of step t `[batch, width]`, from the value at t - 1 (ignored at 0)."""
+        return self.conditional.step(
+            cache, self.head.encode(previous), t, self.ordering, self._features
+        )
+
+    def extend(self, cache: Cache, previous: jax.Array, t: Any) -> tuple[Cache, jax.Array]:
+        """The features of k steps `[batch, k, width]`, from values `[batch, k, block_size]`."""
+        return self.conditional.extend(
+            cache, self.head.encode(previous), t, self.ordering, self._features
+        )
+
+    def draw(
+        self, cache: Cache, previous: jax.Array, t: Any, keys: jax.Array, sampler: Sampler
+    ) -> tuple[Cache, jax.Array, jax.Array]:
+        """Draws step t: cache, values `[batch, block_size]`, their log-probability `[batch]`."""
+        cache, features = self.step(cache, previous, t)
+        return cache, *self.head.sample(features, keys, sampler)
+
+    def decode(
+        self,
+        keys: jax.Array,
+        condition: jax.Array | None = None,
+        sampler: Sampler = Sampler(),
+        prefix: tuple[jax.Array, jax.Array] | None = None,
+        prefilled: int = 0,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Draws events; `sample` is the interface to this.
+
+        Args:
+          keys: `[batch]` random keys.
+          condition: y.
+          sampler: how a value is drawn.
+          prefix: known first steps `[batch, n, block_size]`, and how many of them count `[batch]`.
+          prefilled: how many count for every example; these are read in one pass.
+
+        Returns:
+          Events `[batch, *event]`, and the log-probability of what was drawn `[batch]` nats.
+        """
+        model, variables = self.unbind()
+        cache, previous = self.init_cache(len(keys), condition), self.blank(len(keys))
+        first = None if prefix is None else prefix[0][:, :prefilled]
+        if first is not None and prefilled:
+            cache, _ = self.extend(cache, jnp.roll(first, 1, axis=1), 0)
+            previous = first[:, -1]
+
+        def step(cache: Cache, previous: jax.Array, t: jax.Array, keys: jax.Array) -> Any:
+            return model.apply(variables, cache, previous, t, keys, sampler, method="draw")
+
+        steps, log_prob = decode(
+            step, cache, previous, keys, prefilled, self.ordering.length, prefix
+        )
+        if first is not None:
+            steps = jnp.concatenate([first, steps], axis=1)
+        return self.ordering.to_event(steps), log_prob
+
+    def blank(self, batch: int) -> jax.Array:
+        """`[batch, block_size]`: a value that stands where none is read."""
+        return jnp.zeros((batch, self.ordering.block_size), self.head.dtype)
+
+    @property
+    def _features(self) -> int:
+        return self.head.width(self.ordering.block_size)
+
+    def check(self, x: Any, condition: Any = None) -> None:
+        """Raises ValueError when the parts do not fit together, or x or y does not fit them."""
+        check_shape("x", x, ("batch", *self.ordering.event))
+        self.head.check("x", x)
+        self.check_parts()
+        self.context.check(condition, len(x))
+
+    def check_parts(self) -> None:
+        """Raises ValueError when the conditional or the head cannot follow the ordering."""
+        self.conditional.check(self.ordering)
+        self.head.check_block(self.ordering.block_size)
+
+
+def sample(
+    model: AutoregressiveModel,
+    variables: Variables,
+    key: jax.Array,
+    *,
+    condition: Array | None = None,
+    batch_size: int | None = None,
+    sampler: Sampler = Sampler(),
+    prefix: Array | None = None,
+    prefix_lengths: Array | None = None,
+    return_log_prob: bool = False,
+) -> jax.Array | tuple[jax.Array, jax.Array]:
+    """Draws events from p(x | y) in one compiled scan.
+
+    Example i at step t draws with `fold_in(fold_in(key, i), t)`: the same for any batch size.
+
+    Args:
+      model: the model.
+      variables: what `model.init` returned, or trained ones.
+      key: random key.
+      condition: `[batch, ...]`, y as the context takes it; None for none.
+      batch_size: how many events; left out, as many as there are conditions or prefixes.
+      sampler: exact, or cut and sharpened.
+      prefix: `[batch, n, block_size]`, the first n steps in the ordering's order, which are kept;
+        `model.ordering.to_steps(x)[:, :n]` of an event.
+      prefix_lengths: `[batch]`, how many of the n steps are known for each example; None for all.
+      return_log_prob: whether to return the log-probability as well.
+
+    Returns:
+      Events `[batch, *event]`; with `return_log_prob` also log p(drawn | prefix, y), `[batch]`
+      nats, under the model itself whatever the sampler.
+
+    Raises:
+      ValueError: when the sampler, the condition or the prefix does not fit the model.
+    """
+    sizes = {
+        name: value if isinstance(value, int) else len(value)
+        for name, value in (
+            ("batch_size", batch_size), ("condition", condition), ("prefix", prefix),
+        )
+        if value is not None
+    }  # fmt: skip
+    if len(set(sizes.values())) != 1 or min(sizes.values()) < 1:
+        raise ValueError(
+            "batch_size: expected it, a condition or a prefix to say how many events to draw, and "
+            f"all to agree on at least 1, got {sizes or 'none of them'}"
+        )
+    (batch,) = set(sizes.values())
+    model.check_parts()
+    model.context.check(condition, batch)
+    sampler.check()
+    model.head.check_sampler(sampler)
+    if prefix is not None:
+        known, prefilled = _check_prefix(model, prefix, prefix_lengths)
+    elif prefix_lengths is not None:
+        raise ValueError("prefix_lengths: expected a prefix as well, got None")
+    else:
+        known, prefilled = None, 0
+    events, log_prob = _sample(model, variables, key, condition, sampler, known, batch, prefilled)
+    return (events, log_prob) if return_log_prob else events
+
+
+@partial(jax.jit, static_argnames=("model", "batch", "prefilled"))
+def _sample(
+    model: AutoregressiveModel,
+    variables: Variables,
+    key: jax.Array,
+    condition: Array | None,
+    sampler: Sampler,
+    prefix: tuple[jax.Array, jax.Array] | None,
+    batch: int,
+    prefilled: int,
+) -> tuple[jax.Array, jax.Array]:
+    keys = example_keys(key, batch)
+    decoded: Any = model.apply(
+        variables, keys, condition, sampler, prefix, prefilled, method="decode"
+    )
+    return decoded
+
+
+def _check_prefix(
+    model: AutoregressiveModel, prefix: Array, lengths: Array | None
+) -> tuple[tuple[jax.Array, jax.Array], int]:
+    """The prefix and how many of its steps count for each example, and for every one."""
+    batch, count = prefix.shape[:2]
+    check_shape("prefix", prefix, (batch, "n", model.ordering.block_size))
+    if count > model.ordering.length:
+        raise ValueError(
+            f"prefix: expected at most the event's {model.ordering.length} steps, got {count}"
+        )
+    model.head.check("prefix", prefix)
+    if lengths is None:
+        return (jnp.asarray(prefix), jnp.full(batch, count)), count
+    check_shape("prefix_lengths", lengths, (batch,))
+    check_integers("prefix_lengths", lengths, 0, count)
+    prefilled = int(np.asarray(lengths).min()) if is_concrete(lengths) else 0
+    return (jnp.asarray(prefix), jnp.asarray(lengths)), prefilled

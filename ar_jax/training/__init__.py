@@ -1,0 +1,22 @@
+"""Training: pure steps, data parallelism, checkpoints and the loop."""
+
+from ar_jax.training.checkpoint import Checkpoints
+from ar_jax.training.loop import Training, fit
+from ar_jax.training.metrics import read_metrics
+from ar_jax.training.optimizer import AdamW
+from ar_jax.training.parallel import data_parallel
+from ar_jax.training.state import TrainState, init_state
+from ar_jax.training.step import make_eval_step, make_train_step
+
+__all__ = [
+    "AdamW",
+    "Checkpoints",
+    "TrainState",
+    "Training",
+    "data_parallel",
+    "fit",
+    "init_state",
+    "make_eval_step",
+    "make_train_step",
+    "read_metrics",
+]

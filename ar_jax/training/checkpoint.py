@@ -1,0 +1,118 @@
+"""Checkpoints of the train state, on Orbax."""
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, cast
+
+import jax
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+from ar_jax.training.state import TrainState
+
+
+class Checkpoints:
+    """The train states saved in a folder: the latest ones, and the best on the validation split.
+
+    Saving goes on in the background; leaving the `with` block waits for it.
+
+    Args:
+      folder: where they are; made if missing.
+      keep: how many of the latest to keep, besides the best.
+    """
+
+    def __init__(self, folder: Path, keep: int = 2) -> None:
+        self._folder = folder
+
+        def validation(metrics: dict[str, float]) -> float:
+            return metrics["validation"]
+
+        self._manager = ocp.CheckpointManager(
+            folder.absolute(),
+            item_handlers=ocp.StandardCheckpointHandler(),
+            options=ocp.CheckpointManagerOptions(
+                best_fn=validation,
+                best_mode="min",
+                preservation_policy=preservation_policy.AnyPreservationPolicy(
+                    [
+                        preservation_policy.LatestN(keep),
+                        preservation_policy.BestN(get_metric_fn=validation, reverse=True, n=1),
+                    ]
+                ),
+            ),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._manager.close()
+
+    @property
+    def latest(self) -> int | None:
+        """The last step that was saved, if any."""
+        return self._manager.latest_step()
+
+    @property
+    def best(self) -> int | None:
+        """The saved step with the lowest validation loss, if any."""
+        return self._manager.best_step()
+
+    def save(self, state: TrainState, validation: float) -> None:
+        """Saves a state under its step, with its validation loss (lower is better)."""
+        self._manager.save(
+            int(state.step),
+            args=ocp.args.StandardSave(_storable(state)),
+            metrics={"validation": validation},
+        )
+
+    def restore(self, like: TrainState, step: int | None = None) -> TrainState:
+        """Reads a state.
+
+        Args:
+          like: a state of the same model and optimizer, e.g. from `init_state`.
+          step: which one; the latest if None.
+
+        Raises:
+          FileNotFoundError: when there is no such checkpoint.
+          ValueError: when its arrays are not those of `like`.
+        """
+        saved = sorted(self._manager.all_steps())
+        if not saved or step not in (None, *saved):
+            wanted = "a checkpoint" if step is None else f"a checkpoint of step {step}"
+            raise FileNotFoundError(
+                f"{self._folder}: expected {wanted}, got those of steps {saved}"
+            )
+        step = saved[-1] if step is None else step
+        like = _storable(like)
+        expected, got = _shapes(like), _shapes(self._manager.item_metadata(step).tree)
+        for name in sorted(expected.keys() | got.keys()):
+            if expected.get(name) != got.get(name):
+                raise ValueError(
+                    f"checkpoint of step {step}, {name}: expected {_describe(expected.get(name))}, "
+                    f"as in this configuration, got {_describe(got.get(name))}"
+                )
+        restored = self._manager.restore(step, args=ocp.args.StandardRestore(like))
+        state = cast(TrainState, restored)
+        return state.replace(key=jax.random.wrap_key_data(state.key))
+
+
+def _storable(state: TrainState) -> TrainState:
+    """With the bits of the random key in its place."""
+    return state.replace(key=jax.random.key_data(state.key))
+
+
+def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+    return {
+        jax.tree_util.keystr(path, simple=True, separator="."): tuple(leaf.shape)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
+    }
+
+
+def _describe(shape: tuple[int, ...] | None) -> str:
+    return "no such array" if shape is None else f"shape {list(shape)}"

@@ -1,0 +1,58 @@
+"""Data parallelism: the one file that knows of devices."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+Carry = TypeVar("Carry")
+Result = TypeVar("Result")
+
+
+def data_parallel(
+    step: Callable[[Carry, Mapping[str, Any]], Result], donate_argnums: tuple[int, ...] = ()
+) -> Callable[[Carry, Mapping[str, Any]], Result]:
+    """Runs a step on all devices, each with its share of the batch.
+
+    Args:
+      step: pure function of (carry, batch), written for an axis named "data". It must return the
+        same on every device: what comes back is that of one.
+      donate_argnums: which arguments the step may overwrite.
+
+    Returns:
+      The same function for a carry without a device axis and a host batch `[batch, ...]`.
+    """
+    mapped = jax.pmap(
+        step, axis_name="data", in_axes=(None, 0), out_axes=None, donate_argnums=donate_argnums
+    )
+    return lambda carry, batch: mapped(carry, shard(batch, jax.local_device_count()))
+
+
+def replicate(carry: Carry) -> Carry:
+    """Puts arrays where a parallel step leaves its results.
+
+    A carry that lies elsewhere is accepted too, but the step is then compiled a second time, for
+    its own results.
+    """
+    devices = Mesh(np.array(jax.devices()), ("data",))
+    return jax.device_put(carry, NamedSharding(devices, PartitionSpec()))
+
+
+def shard(batch: Mapping[str, Any], devices: int) -> dict[str, Any]:
+    """Splits a batch among devices: `[batch, ...]` -> `[devices, batch / devices, ...]`.
+
+    Raises:
+      ValueError: when the devices do not divide the batch.
+    """
+
+    def split(array: Any) -> Any:
+        if len(array) % devices:
+            raise ValueError(
+                f"batch: expected a multiple of {devices} rows, the number of devices, "
+                f"got {len(array)}"
+            )
+        return np.reshape(array, (devices, -1, *np.shape(array)[1:]))
+
+    return jax.tree.map(split, dict(batch))

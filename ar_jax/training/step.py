@@ -1,0 +1,93 @@
+"""One step of training or evaluation, as a pure function of one device's share of a batch.
+
+A step runs under any transformation that names an axis "data": `jax.pmap` over devices, `jax.vmap`
+in tests. A batch is a dictionary of arrays: "x" `[batch, *event]`, "y" `[batch, ...]` where there
+are conditions, "mask" `[batch]` where some rows only fill the batch up.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, cast
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import lax
+
+from ar_jax.model import AutoregressiveModel
+from ar_jax.training.state import TrainState
+
+Batch = Mapping[str, Any]
+Scalars = dict[str, jax.Array]
+
+
+class Batches(Protocol):
+    """The batch of every step of training."""
+
+    def __getitem__(self, step: int, /) -> Batch: ...
+
+
+def log_prob(
+    model: AutoregressiveModel,
+    variables: Any,
+    batch: Batch,
+    rngs: dict[str, jax.Array] | None = None,
+) -> jax.Array:
+    """log p(x | y) of the rows of a batch: `[batch]`, nats."""
+    return cast(jax.Array, model.apply(variables, batch["x"], batch.get("y"), rngs=rngs))
+
+
+def make_train_step(
+    model: AutoregressiveModel, optimizer: optax.GradientTransformation, ema_decay: float
+) -> Callable[[TrainState, Batch], tuple[TrainState, Scalars]]:
+    """The step (state, batch) -> (state, {"loss", "gradient_norm"}).
+
+    The loss is the mean negative log-likelihood in nats per variable. Dropout is a function of
+    (seed, step, device).
+
+    Args:
+      model: the model to train.
+      optimizer: the gradient transformation.
+      ema_decay: of the moving average of the parameters; smaller in the first steps, when an
+        average that slow would remember little but the initial parameters.
+    """
+    variables_per_event = math.prod(model.ordering.event)
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Scalars]:
+        key = jax.random.fold_in(state.key, state.step)
+        key = jax.random.fold_in(key, lax.axis_index("data"))
+
+        def loss(params: Any) -> jax.Array:
+            nats = -log_prob(model, {"params": params}, batch, rngs={"dropout": key})
+            return nats.mean() / variables_per_event
+
+        # Mean over devices after the gradient: inside the loss it would scale the gradient.
+        value, gradient = lax.pmean(jax.value_and_grad(loss)(state.params), "data")
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
+        state = TrainState(
+            step=state.step + 1,
+            params=params,
+            ema=optax.incremental_update(params, state.ema, 1 - decay),
+            opt_state=opt_state,
+            key=state.key,
+        )
+        return state, {"loss": value, "gradient_norm": optax.tree.norm(gradient)}
+
+    return train_step
+
+
+def make_eval_step(model: AutoregressiveModel) -> Callable[[Any, Batch], Scalars]:
+    """The step (variables, batch) -> {"nats", "squares", "count"}, summed over all devices.
+
+    Those are the sums of -log p(x | y), of its square, and of the rows that "mask" lets count.
+    """
+
+    def eval_step(variables: Any, batch: Batch) -> Scalars:
+        mask = batch["mask"]
+        nats = jnp.where(mask, -log_prob(model, variables, batch), 0)
+        sums = {"nats": nats.sum(), "squares": (nats**2).sum(), "count": mask.sum()}
+        return lax.psum(sums, "data")
+
+    return eval_step

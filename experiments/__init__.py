@@ -1,0 +1,1 @@
+"""Experiments: one runnable file each."""

@@ -1,0 +1,86 @@
+import os
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+import ar_jax as ar
+
+PROGRAM = """
+import sys
+import jax
+import numpy as np
+jax.config.update("jax_num_cpu_devices", int(sys.argv[1]))
+import ar_jax as ar
+
+model = ar.AutoregressiveModel(
+    ordering=ar.orderings.Raster((28, 28, 1)),
+    conditional=ar.conditionals.MADE(hidden=(500,)),
+    head=ar.heads.Bernoulli(),
+    context=ar.contexts.ClassLabel(10, dropout=0.1),
+)
+x = np.random.default_rng(0).integers(0, 2, (4, 28, 28, 1))
+y = np.arange(4)
+variables = model.init(jax.random.key(0), x, y)
+log_prob = model.apply(variables, x, y)
+images, drawn = ar.sample(model, variables, jax.random.key(1), condition=y, return_log_prob=True,
+                          sampler=ar.Sampler(temperature=0.9, top_p=0.95))
+more = ar.sample(model, variables, jax.random.key(2), batch_size=16)
+assert len(jax.devices()) == int(sys.argv[1])
+np.savez(sys.argv[2], log_prob=log_prob, images=images, drawn=drawn, more=more)
+"""
+
+
+def test_the_number_of_devices_does_not_matter(tmp_path):
+    results = []
+    for devices in ("1", "8"):
+        path = str(tmp_path / f"{devices}.npz")
+        environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+        subprocess.run([sys.executable, "-c", PROGRAM, devices, path], check=True, env=environment)
+        results.append(np.load(path))
+    for name in ("log_prob", "images", "drawn", "more"):
+        np.testing.assert_array_equal(results[0][name], results[1][name])
+
+
+@pytest.fixture(scope="module")
+def model_and_variables():
+    model = ar.AutoregressiveModel(
+        ar.orderings.Raster((4, 4, 1)), ar.conditionals.MADE(hidden=(30,)), ar.heads.Bernoulli()
+    )
+    x = np.zeros((1, 4, 4, 1), np.int32)
+    return model, model.init(jax.random.key(0), x)
+
+
+def test_the_key_decides_the_draw(model_and_variables):
+    first, again, other = (
+        ar.sample(*model_and_variables, jax.random.key(k), batch_size=8) for k in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+def test_examples_are_drawn_independently(model_and_variables):
+    images = ar.sample(*model_and_variables, jax.random.key(0), batch_size=64)
+    assert len(np.unique(images, axis=0)) > 60
+
+
+def test_a_whole_prefix_comes_back_with_nothing_drawn(model_and_variables):
+    model, variables = model_and_variables
+    x = np.random.default_rng(0).integers(0, 2, (3, 4, 4, 1))
+    prefix = model.ordering.to_steps(x)
+    images, log_prob = ar.sample(
+        model, variables, jax.random.key(0), prefix=prefix, return_log_prob=True
+    )
+    np.testing.assert_array_equal(images, x)
+    np.testing.assert_array_equal(log_prob, 0)
+
+
+def test_lengths_leave_later_steps_out(model_and_variables):
+    model, variables = model_and_variables
+    x = np.random.default_rng(0).integers(0, 2, (3, 4, 4, 1))
+    each = model.apply(variables, x, method="step_log_probs")
+    got = model.apply(variables, x, lengths=np.array([0, 5, 16]))
+    expected = [0, each[1, :5].sum(), each[2].sum()]
+    np.testing.assert_allclose(got, expected, rtol=1e-6)

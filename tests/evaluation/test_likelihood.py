@@ -1,0 +1,61 @@
+import math
+
+import numpy as np
+import optax
+import pytest
+
+import ar_jax as ar
+from ar_jax.data import Arrays, EvaluationBatches
+from ar_jax.evaluation import Likelihood, evaluate
+from ar_jax.training import init_state
+
+MODEL = ar.AutoregressiveModel(
+    ordering=ar.orderings.Raster((3, 2, 1)),
+    conditional=ar.conditionals.MADE(hidden=(8,)),
+    head=ar.heads.Categorical(5),
+)
+EXAMPLES = Arrays(np.random.default_rng(0).integers(0, 5, (21, 3, 2, 1), dtype=np.int32))
+VARIABLES = init_state(MODEL, optax.identity(), 0, {"x": EXAMPLES.x}).variables
+
+
+@pytest.mark.parametrize("batch_size", [8, 16, 32])
+def test_the_ragged_last_batch_is_counted_once(batch_size):
+    nats = -np.asarray(MODEL.apply(VARIABLES, EXAMPLES.x), np.float64)
+    got = evaluate(MODEL, VARIABLES, EvaluationBatches(EXAMPLES, batch_size), "test")
+    assert got.count == 21
+    np.testing.assert_allclose(got.nats, nats.mean(), rtol=1e-6)
+    np.testing.assert_allclose(got.error, nats.std(ddof=1) / math.sqrt(21), rtol=1e-3)
+    np.testing.assert_allclose(got.bits_per_dim, nats.mean() / 6 / math.log(2), rtol=1e-6)
+
+
+def test_the_error_in_bits_is_that_in_nats():
+    likelihood = Likelihood(4 * math.log(2), 2 * math.log(2), 8, 100, "test", "exact")
+    assert likelihood.bits_per_dim == pytest.approx(0.5)
+    assert likelihood.bits_per_dim_error == pytest.approx(0.25)
+
+
+def test_a_likelihood_prints_its_split_and_kind():
+    likelihood = Likelihood(80.0, 0.5, 64, 297, "test", "lower bound")
+    expected = "80.00 ± 0.50 nats, 1.803 ± 0.011 bits/dim (test, 297 examples, lower bound)"
+    assert str(likelihood) == expected
+
+
+def test_validating_again_does_not_compile_again(monkeypatch):
+    traces = []
+    original = ar.AutoregressiveModel.step_log_probs
+    model = MODEL.clone(head=ar.heads.Categorical(6))
+    variables = init_state(model, optax.identity(), 0, {"x": EXAMPLES.x}).variables
+
+    def counted(self, *args):
+        traces.append(self)
+        return original(self, *args)
+
+    monkeypatch.setattr(ar.AutoregressiveModel, "step_log_probs", counted)
+    for _ in range(3):
+        evaluate(model, variables, EvaluationBatches(EXAMPLES, 8), "validation")
+    assert len(traces) == 1
+
+
+def test_events_that_do_not_fit_the_model_are_refused():
+    with pytest.raises(ValueError, match="x: expected"):
+        evaluate(MODEL, VARIABLES, EvaluationBatches(Arrays(EXAMPLES.x + 3), 8), "test")

@@ -1,0 +1,59 @@
+"""Dependencies point one way, so that adding a model is adding one file."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import ar_jax
+
+ROOT = Path(ar_jax.__file__).parent
+BELOW = {  # what the files of each part may import of ar_jax, besides themselves
+    "checks": set(),
+    "orderings": set(),
+    "decoding": set(),
+    "contexts": {"checks"},
+    "heads": {"checks"},
+    "conditionals": {"orderings"},
+    "model": {"checks", "orderings", "decoding", "contexts", "heads", "conditionals"},
+    "data": set(),
+    "training": {"model"},
+    "evaluation": {"model", "training"},
+}
+
+
+def imported(path: Path) -> set[str]:
+    """The parts of ar_jax that a file imports."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module)
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+    parts = {path.relative_to(ROOT).parts[0] for path in ROOT.rglob("*.py")}
+    parts = {part.removesuffix(".py") for part in parts}
+    return {n.split(".")[1] for n in names if n.startswith("ar_jax.")} & parts | {
+        "experiments" for n in names if n.split(".")[0] == "experiments"
+    }
+
+
+@pytest.mark.parametrize("part", BELOW)
+def test_a_part_imports_only_what_lies_below_it(part):
+    files = [*ROOT.glob(f"{part}.py"), *(ROOT / part).glob("*.py")]
+    assert files
+    for path in files:
+        assert imported(path) <= BELOW[part] | {part}, path
+
+
+def test_every_part_has_its_place():
+    parts = {p.stem for p in ROOT.glob("*.py")} | {p.parent.name for p in ROOT.glob("*/*.py")}
+    assert parts - {"__init__", "testing"} == set(BELOW)
+
+
+def test_only_parallel_names_devices():
+    for path in ROOT.rglob("*.py"):
+        text = path.read_text()
+        names = ["jax.pmap(", "jax.devices(", "device_count(", "jax.sharding import"]
+        if path.name != "parallel.py":
+            assert not [name for name in names if name in text], path

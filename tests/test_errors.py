@@ -1,0 +1,151 @@
+"""Bad input gets an error that names the field, what was expected and what came."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import ar_jax as ar
+from ar_jax.conditionals import MADE, PixelCNN, Transformer
+from ar_jax.contexts import ClassLabel, Nothing, Tokens, Vector
+from ar_jax.heads import Bernoulli, Categorical, DiscretizedLogisticMixture, GaussianMixture, Nested
+from ar_jax.orderings import ColumnMajor, Permutation, Raster, Snake
+
+X = np.zeros((2, 2, 2, 1), np.int32)
+KEY = jax.random.key(0)
+
+
+def model(**parts):
+    defaults = {
+        "ordering": Raster((2, 2, 1)),
+        "conditional": MADE(hidden=(8,)),
+        "head": Bernoulli(),
+        "context": Nothing(),
+    }
+    return ar.AutoregressiveModel(**(defaults | parts))
+
+
+@pytest.mark.parametrize(
+    ("parts", "x", "y", "message"),
+    [
+        ({}, X[:, 0], None, r"x: expected shape \[batch, 2, 2, 1\], got \[2, 2, 1\]"),
+        ({}, X.astype(float), None, "x: expected integers 0 ... 1, got dtype float"),
+        ({}, X + 2, None, r"x: expected integers 0 ... 1, got values 2 ... 2"),
+        ({"head": Categorical(3)}, X - 1, None, r"x: expected integers 0 ... 2, got values -1"),
+        ({"head": GaussianMixture()}, X, None, "x: expected floating-point numbers, got dtype int"),
+        ({"head": GaussianMixture()}, X + np.nan, None, "x: expected finite numbers, got NaN"),
+        ({}, X, np.arange(2), r"condition: expected None, since .* Nothing\(\), got ndarray"),
+        ({"context": ClassLabel(3)}, X, None, "condition: expected"),
+        ({"context": ClassLabel(3)}, X, np.array([0, -1]), "condition: expected integers 0 ... 2"),
+        ({"context": ClassLabel(3)}, X, np.array([0, 3]), "expected integers 0 ... 2, got values"),
+        ({"context": ClassLabel(3, dropout=0.1)}, X, np.array([0, -2]), "integers -1 ... 2"),
+        (
+            {"context": ClassLabel(3)},
+            X,
+            np.arange(3),
+            r"condition: expected shape \[2\], got \[3\]",
+        ),
+        ({"context": Vector(3)}, X, np.zeros((2, 4)), r"condition: expected shape \[2, 3\]"),
+        ({"context": Vector(3)}, X, np.full((2, 3), np.nan), r"condition: .* Vector\(dropout=0\)"),
+        ({"context": Vector(3)}, X, np.array([[0, 0, np.nan]] * 2), "condition: expected finite"),
+        ({"context": Tokens(5, 3)}, X, np.zeros((2, 4), int), "condition: expected 1 to 3 symbols"),
+        ({"context": Tokens(5, 3)}, X, np.full((2, 3), 5), "condition: expected integers -1 ... 4"),
+        ({"conditional": PixelCNN(), "ordering": Snake((2, 2, 1))}, X, None, "ordering: PixelCNN"),
+        (
+            {"head": DiscretizedLogisticMixture(2, channels=3)},
+            X,
+            None,
+            "block: expected a multiple",
+        ),
+        (
+            {"head": Nested(model(context=Vector(4)))},
+            X,
+            None,
+            r"block: expected the variables of the nested event \(2, 2, 1\), got 1",
+        ),
+        ({"conditional": Transformer(width=12, heads=4)}, X, None, "heads: expected"),
+    ],
+)
+def test_scoring_names_what_does_not_fit(parts, x, y, message):
+    with pytest.raises(ValueError, match=message):
+        model(**parts).init(KEY, x, y)
+
+
+@pytest.mark.parametrize(
+    ("ordering", "message"),
+    [
+        (lambda: Raster((4, 4), (3, 1)), r"block: expected one divisor .* \(4, 4\), got \(3, 1\)"),
+        (lambda: Raster((4, 4), (2,)), "block: expected one divisor"),
+        (lambda: Permutation((3,), (), (0, 1, 1)), "permutation: expected each of 0 ... 2 once"),
+        (lambda: ColumnMajor((4, 4, 3)).order, "ColumnMajor: expected an event"),
+    ],
+)
+def test_an_ordering_names_what_does_not_fit(ordering, message):
+    with pytest.raises(ValueError, match=message):
+        ordering()
+
+
+@pytest.mark.parametrize(
+    ("parts", "options", "message"),
+    [
+        ({}, {}, "batch_size: expected it, a condition or a prefix"),
+        ({}, {"batch_size": 0}, "batch_size: .* at least 1"),
+        ({}, {"batch_size": 2, "condition": np.arange(2)}, "condition: expected None"),
+        ({"context": ClassLabel(3)}, {"batch_size": 2}, "condition: expected one for every"),
+        (
+            {"context": ClassLabel(3)},
+            {"batch_size": 3, "condition": np.arange(2)},
+            "batch_size: .* all to agree",
+        ),
+        ({}, {"prefix": np.zeros((2, 5, 1), int)}, "prefix: expected at most the event's 4 steps"),
+        (
+            {},
+            {"prefix": np.zeros((2, 3), int)},
+            r"prefix: expected shape \[2, n, 1\], got \[2, 3\]",
+        ),
+        ({}, {"prefix": np.full((2, 3, 1), 2)}, "prefix: expected integers 0 ... 1"),
+        (
+            {},
+            {"prefix": np.zeros((2, 3, 1), int), "prefix_lengths": np.array([4, 0])},
+            "prefix_lengths: expected integers 0 ... 3",
+        ),
+        ({}, {"batch_size": 2, "prefix_lengths": np.zeros(2, int)}, "prefix_lengths: expected a"),
+        ({}, {"batch_size": 2, "sampler": ar.Sampler(temperature=-1.0)}, "temperature: expected"),
+        ({}, {"batch_size": 2, "sampler": ar.Sampler(top_p=0.0)}, "top_p: expected above 0"),
+        ({}, {"batch_size": 2, "sampler": ar.Sampler(top_k=-1)}, "top_k: expected at least 0"),
+        ({}, {"batch_size": 2, "sampler": ar.Sampler(min_p=2.0)}, "min_p: expected 0 to 1"),
+        (
+            {"head": GaussianMixture()},
+            {"batch_size": 2, "sampler": ar.Sampler(top_p=0.9)},
+            "sampler: top_k, top_p and min_p .* GaussianMixture",
+        ),
+    ],
+)
+def test_sampling_names_what_does_not_fit(parts, options, message):
+    net = model(**parts)
+    context = parts.get("context", Nothing())
+    y = None if isinstance(context, Nothing) else np.zeros(2, np.int32)
+    variables = net.init(KEY, X.astype(net.head.dtype), y)
+    with pytest.raises(ValueError, match=message):
+        ar.sample(net, variables, KEY, **options)
+
+
+def test_inside_jit_the_impossible_has_probability_zero():
+    net = model(head=Categorical(3))
+    variables = net.init(KEY, X)
+    log_prob = jax.jit(net.apply)(variables, jnp.asarray(X).at[0, 0, 0, 0].set(7))
+    assert log_prob[0] == -jnp.inf
+    assert jnp.isfinite(log_prob[1])
+
+
+def test_inside_jit_a_condition_that_was_never_trained_gives_nan():
+    net = model(context=ClassLabel(3))
+    variables = net.init(KEY, X, np.arange(2))
+    log_prob = jax.jit(net.apply)(variables, X, np.array([-1, 2]))
+    assert jnp.isnan(log_prob[0])
+    assert jnp.isfinite(log_prob[1])
+
+
+def test_init_asks_for_an_example_of_the_condition():
+    with pytest.raises(ValueError, match="condition: expected an example of it for init"):
+        model(context=ClassLabel(3, dropout=0.1)).init(KEY, X)

@@ -1,0 +1,199 @@
+"""The laws for every part, and for a pairwise cover of whole models (all of them with `--full`).
+
+A new part is covered by one line in a list below.
+"""
+
+from collections.abc import Callable, Iterator
+from itertools import combinations, product
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+import ar_jax as ar
+import ar_jax.testing
+from ar_jax.conditionals import MADE, Learned, PixelCNN, Rotary, Transformer
+from ar_jax.conditionals.base import Conditional
+from ar_jax.contexts import ClassLabel, Context, Nothing, Tokens, Vector
+from ar_jax.heads import (
+    Bernoulli,
+    Categorical,
+    DiscretizedLogisticMixture,
+    GaussianMixture,
+    Head,
+    Nested,
+)
+from ar_jax.orderings import ColumnMajor, Ordering, Permutation, Raster, Reversed, Snake
+
+Event = tuple[int, ...]
+
+
+def permuted(event: Event, block: Event) -> Permutation:
+    length = Raster(event, block).length
+    return Permutation(event, block, tuple(np.random.default_rng(1).permutation(length)))
+
+
+ORDERINGS: list[Callable[[Event, Event], Ordering]] = [
+    Raster, Reversed, ColumnMajor, Snake, permuted,
+]  # fmt: skip
+
+CONDITIONALS: list[Conditional] = [
+    MADE(hidden=()),
+    MADE(hidden=(7,)),
+    MADE(hidden=(40, 25), activation="tanh"),
+    PixelCNN(blocks=0, channels=4, head_channels=8, first_kernel=3),
+    PixelCNN(blocks=2, channels=6, head_channels=8, first_kernel=5),
+    Transformer(layers=2, width=16, heads=2, positions=Learned()),
+    Transformer(layers=1, width=24, heads=3, positions=Rotary()),
+    Transformer(layers=2, width=16, heads=2, positions=Rotary(), cross_attention=True),
+]
+
+HEADS: list[tuple[Head, int, Event, Event]] = [  # with its number of values, event and block
+    (Bernoulli(), 2, (3, 2, 1), (1, 1, 1)),
+    (Bernoulli(), 2, (4, 2, 1), (2, 1, 1)),
+    (Categorical(3), 3, (3, 2, 1), (1, 1, 1)),
+    (DiscretizedLogisticMixture(levels=4, components=3), 4, (2, 2, 1), (1, 1, 1)),
+    (DiscretizedLogisticMixture(levels=2, components=3, channels=3), 2, (2, 1, 3), (1, 1, 3)),
+    (GaussianMixture(3), 0, (3, 2, 1), (1, 1, 1)),
+    (
+        Nested(
+            ar.AutoregressiveModel(
+                ordering=Snake((2, 2, 1)),
+                conditional=MADE(hidden=(9,)),
+                head=Categorical(2, embedding=3),
+                context=Vector(7),
+            )
+        ),
+        2,
+        (4, 2, 1),
+        (2, 2, 1),
+    ),
+]
+
+CONTEXTS: list[tuple[Context, Any]] = [  # with conditions
+    (Nothing(), None),
+    (ClassLabel(10, width=6), np.arange(10)),
+    (ClassLabel(10, dropout=0.5), np.arange(10)),
+    (Vector(3, dropout=0.5), np.random.default_rng(0).normal(size=(16, 3))),
+    (Tokens(5, 4, dropout=0.5), np.random.default_rng(0).integers(0, 5, (16, 4))),
+    (Tokens(5, 6, width=8), np.array([[3, 1, 4, -1, -1]])),
+]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compile_quickly() -> Iterator[None]:
+    """Hundreds of small programs that run once: compiling them is all the time they take."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+
+
+def name(part: Any) -> str:
+    return part.__name__ if callable(part) and not hasattr(part, "apply") else type(part).__name__
+
+
+@pytest.mark.parametrize("ordering", ORDERINGS, ids=name)
+@pytest.mark.parametrize("block", [(1, 1, 1), (1, 1, 2), (2, 1, 2), (1, 3, 2), (4, 3, 2)], ids=str)
+def test_an_ordering_is_a_bijection(ordering: Any, block: Event) -> None:
+    event = (4, 3, 1) if block == (1, 1, 1) else (4, 3, 2)
+    ar.testing.check_ordering(ordering(event, block))
+
+
+@pytest.mark.parametrize("block", [(1,), (2,)], ids=str)
+def test_an_ordering_of_a_sequence_is_a_bijection(block: Event) -> None:
+    for ordering in (Raster, Reversed, permuted):
+        ar.testing.check_ordering(ordering((6,), block))
+
+
+@pytest.mark.parametrize("ordering", ORDERINGS, ids=name)
+@pytest.mark.parametrize("conditional", CONDITIONALS, ids=name)
+def test_a_conditional_keeps_to_its_past(conditional: Conditional, ordering: Any) -> None:
+    ordering = ordering((4, 3, 1), (1, 1, 1))
+    if isinstance(conditional, PixelCNN) and ordering.grid is None:
+        with pytest.raises(ValueError, match="ordering: PixelCNN"):
+            conditional.check(ordering)
+    else:
+        ar.testing.check_conditional(conditional, ordering, context_length=3)
+
+
+@pytest.mark.parametrize("conditional", CONDITIONALS[1::2], ids=name)
+def test_a_conditional_follows_sequences_and_single_steps(conditional: Conditional) -> None:
+    if not isinstance(conditional, PixelCNN):
+        ar.testing.check_conditional(conditional, Raster((5,)), context_length=1)
+    ar.testing.check_conditional(conditional, Raster((2, 2, 1), (2, 2, 1)), context_length=0)
+
+
+@pytest.mark.parametrize(("head", "values", "event", "block"), HEADS, ids=name)
+def test_a_head_is_a_distribution(head: Head, values: int, event: Event, block: Event) -> None:
+    ar.testing.check_head(head, int(np.prod(block)), values)
+
+
+@pytest.mark.parametrize(("context", "condition"), CONTEXTS, ids=name)
+def test_a_context_tells_presence_from_absence(context: Context, condition: Any) -> None:
+    ar.testing.check_context(context, condition)
+
+
+Row = tuple[Any, ...]
+
+
+def models(full: bool) -> list[Row]:
+    """All combinations that fit, or as few as it takes for every pair of parts to meet."""
+    rows = [
+        row
+        for row in product(CONDITIONALS, ORDERINGS, HEADS, CONTEXTS)
+        if not isinstance(row[0], PixelCNN) or row[1]((2, 2, 1), (1, 1, 1)).grid is not None
+    ]
+    if full:
+        return rows
+    pairs = [{frozenset(map(id, pair)) for pair in combinations(row, 2)} for row in rows]
+    missing, cover = set[frozenset[int]]().union(*pairs), []
+    while missing:
+        best = max(range(len(rows)), key=lambda i: len(pairs[i] & missing))
+        cover.append(rows[best])
+        missing -= pairs[best]
+    return cover
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "parts" in metafunc.fixturenames:
+        rows = models(metafunc.config.getoption("--full"))
+        metafunc.parametrize("parts", rows, ids=lambda row: "-".join(map(part_name, row)))
+
+
+def part_name(part: Any) -> str:
+    return name(part[0]) if isinstance(part, tuple) else name(part)
+
+
+def test_a_model_sums_to_one_and_samples_what_it_scores(parts: Any) -> None:
+    conditional, ordering, (head, values, event, block), (context, conditions) = parts
+    model = ar.AutoregressiveModel(ordering(event, block), conditional, head, context)
+    condition = None if conditions is None else conditions[:1]
+    ar.testing.check_model(model, values, condition)
+
+
+LARGER = [
+    (MADE(hidden=(50,)), Raster((8, 8, 1)), Bernoulli()),
+    (MADE(hidden=(100, 70)), Snake((8, 8, 1)), Categorical(4)),
+    (MADE(hidden=(1000,)), Reversed((8, 8, 1)), Bernoulli()),
+    (PixelCNN(blocks=3, channels=8), Raster((8, 8, 1)), DiscretizedLogisticMixture(17, 5)),
+    (PixelCNN(blocks=3), ColumnMajor((8, 8, 3), (1, 1, 3)), DiscretizedLogisticMixture(17, 5, 3)),
+    (Transformer(layers=2, width=32), Raster((8, 8, 1)), Categorical(17)),
+    (Transformer(layers=2, width=32, positions=Rotary()), Raster((64,)), GaussianMixture(5)),
+    (
+        Transformer(layers=2, width=32, cross_attention=True),
+        Raster((16, 16, 1), (4, 4, 1)),
+        Nested(
+            ar.AutoregressiveModel(Raster((4, 4, 1)), MADE(hidden=(60,)), Bernoulli(), Vector(32))
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("context", "condition"), CONTEXTS[::2], ids=name)
+@pytest.mark.parametrize(("conditional", "ordering", "head"), LARGER, ids=name)
+def test_drawing_costs_what_scoring_costs(
+    conditional: Conditional, ordering: Ordering, head: Head, context: Context, condition: Any
+) -> None:
+    condition = None if condition is None else condition[:1]
+    ar.testing.check_work(ar.AutoregressiveModel(ordering, conditional, head, context), condition)
