@@ -40,3 +40,10 @@ def check_floats(name: str, value: Any) -> None:
         raise ValueError(f"{name}: expected floating-point numbers, got dtype {dtype}")
     if is_concrete(value) and not np.isfinite(np.asarray(value)).all():
         raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
+
+
+def check_positive(**values: int) -> None:
+    """Raises unless each is at least 1."""
+    for name, value in values.items():
+        if value < 1:
+            raise ValueError(f"{name}: expected at least 1, got {value}")

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.checks import check_integers, check_shape, is_concrete
-from ar_jax.conditionals.base import Cache, Conditional
+from ar_jax.conditionals.base import Cache, Conditional, shift
 from ar_jax.contexts import Context, Nothing
 from ar_jax.decoding import Sampler, decode, example_keys
 from ar_jax.heads.base import Head
@@ -119,7 +119,7 @@ class AutoregressiveModel(nn.Module):
         cache, previous = self.init_cache(len(keys), condition), self.blank(len(keys))
         first = None if prefix is None else prefix[0][:, :prefilled]
         if first is not None and prefilled:
-            cache, _ = self.extend(cache, jnp.roll(first, 1, axis=1), 0)
+            cache, _ = self.extend(cache, shift(first), 0)
             previous = first[:, -1]
 
         def step(cache: Cache, previous: jax.Array, t: jax.Array, keys: jax.Array) -> Any:

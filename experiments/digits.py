@@ -27,7 +27,7 @@ from ar_jax.data import EvaluationBatches, TrainingBatches, digits
 from ar_jax.evaluation import accuracy, evaluate
 from ar_jax.training import AdamW, Checkpoints, Training, fit, init_state, read_metrics
 from experiments.figures import draw_classes, draw_curves
-from experiments.run import arguments_of, begin, dispatch, parse
+from experiments.run import arguments_of, begin, dispatch, parse, record
 
 CLASSES, LEVELS = 10, 17
 
@@ -115,13 +115,13 @@ def trained(folder: Path) -> Digits:
 def train(arguments: list[str]) -> None:
     """Trains, then evaluates and draws."""
     config, data, start = configure(arguments), digits(), time.monotonic()
-    begin(config.folder, config, arguments)
+    batches = TrainingBatches(data.train, config.batch_size, config.training.seed)
+    held_out = EvaluationBatches(data.validation, config.batch_size)
 
     def validate(variables: Any) -> float:
-        batches = EvaluationBatches(data.validation, config.batch_size)
-        return evaluate(config.model, variables, batches, "validation").bits_per_dim
+        return evaluate(config.model, variables, held_out, "validation").bits_per_dim
 
-    batches = TrainingBatches(data.train, config.batch_size, config.training.seed)
+    begin(config.folder, config, arguments)
     state = fit(config.model, batches, validate, config.folder, config.training)
     if state.step < config.training.steps:
         Console().print(f"Stopped at step {state.step}; the same command goes on from there.")
@@ -147,13 +147,18 @@ def report(config: Digits, **more: str) -> None:
     batches = EvaluationBatches(digits().test, config.batch_size)
     likelihood = evaluate(config.model, variables, batches, "test")
     bayes = accuracy(config.model, variables, batches, log_prior=jnp.zeros(CLASSES))
-    title = f"p(image | digit), {likelihood.count} test images, {likelihood.kind}"
+    parameters = sum(p.size for p in jax.tree.leaves(variables))
+    record(
+        config.folder, PROGRAM, seed=config.training.seed, likelihood=likelihood,
+        bits_per_dim=likelihood.bits_per_dim, bayes_accuracy=bayes, parameters=parameters,
+    )  # fmt: skip
+    title = f"{likelihood.count} test images, {likelihood.kind}"
     table = Table(title=title, show_header=False)
     for name, value in {
         "nats": f"{likelihood.nats:.2f} ± {likelihood.error:.2f}",
         "bits/dim": f"{likelihood.bits_per_dim:.3f} ± {likelihood.bits_per_dim_error:.3f}",
         "Bayes accuracy": f"{bayes:.1%}",
-        "parameters": f"{sum(p.size for p in jax.tree.leaves(variables)):,}",
+        "parameters": f"{parameters:,}",
         **more,
     }.items():
         table.add_row(name, value)

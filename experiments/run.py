@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import tyro
 
+from ar_jax.training.parallel import devices
+
 Config = TypeVar("Config")
 Verb = Callable[[list[str]], None]
 
@@ -53,7 +55,8 @@ def begin(folder: Path, config: Any, arguments: Sequence[str]) -> None:
     """
     described = json.dumps(describe(config), indent=2) + "\n"
     path = folder / "config.json"
-    if path.exists() and path.read_text() != described:
+    trained = any((folder / "checkpoints").glob("[0-9]*"))
+    if trained and path.exists() and path.read_text() != described:
         raise FileExistsError(
             f"folder: expected a new one or one with this configuration, got {folder}, "
             "which holds a run of another (see its config.json); name another with --folder"
@@ -73,6 +76,14 @@ def arguments_of(folder: Path) -> list[str]:
     if not path.exists():
         raise FileNotFoundError(f"folder: expected that of a run, got {folder}: train first")
     return json.loads(path.read_text())
+
+
+def record(folder: Path, program: str, **results: Any) -> None:
+    """Writes what an evaluation found, with the command and the device that it came from."""
+    command = " ".join([program, *arguments_of(folder)])
+    described = {name: describe(value) for name, value in results.items()}
+    lines = json.dumps({"command": command, "device": devices()} | described, indent=2)
+    (folder / "results.json").write_text(lines + "\n")
 
 
 def describe(part: Any) -> Any:

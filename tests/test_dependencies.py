@@ -16,8 +16,8 @@ BELOW = {  # what the files of each part may import of ar_jax, besides themselve
     "heads": {"checks"},
     "conditionals": {"orderings"},
     "model": {"checks", "orderings", "decoding", "contexts", "heads", "conditionals"},
-    "data": set(),
-    "training": {"model"},
+    "data": {"checks"},
+    "training": {"checks", "model"},
     "evaluation": {"model", "training"},
 }
 

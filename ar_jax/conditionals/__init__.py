@@ -1,9 +1,18 @@
 """Conditionals: networks whose features at each step depend on the steps before it."""
 
-from ar_jax.conditionals.base import Conditional
+from ar_jax.conditionals.base import Conditional, ContextBias, shift
 from ar_jax.conditionals.masked_conv import PixelCNN
 from ar_jax.conditionals.masked_mlp import MADE
 from ar_jax.conditionals.positions import Learned, Rotary
 from ar_jax.conditionals.transformer import Transformer
 
-__all__ = ["MADE", "Conditional", "Learned", "PixelCNN", "Rotary", "Transformer"]
+__all__ = [
+    "MADE",
+    "Conditional",
+    "ContextBias",
+    "Learned",
+    "PixelCNN",
+    "Rotary",
+    "Transformer",
+    "shift",
+]

@@ -116,13 +116,36 @@ class Conditional(nn.Module):
         return nn.Dense(features, name="readout")(x)
 
 
-def pool(context: Context) -> jax.Array | None:
-    """The mean of the vectors that count `[batch, width]`; None if there is no context at all."""
+class ContextBias(nn.Module):
+    """What the context adds to a layer: a linear map of its mean, 0 where there is none.
+
+    Attributes:
+      features: of the layer.
+    """
+
+    features: int
+
+    @nn.compact
+    def __call__(self, context: Context) -> jax.Array:
+        """`[batch, features]`."""
+        pooled = pool(context)
+        if pooled.shape[1] == 0:
+            return jnp.zeros((len(pooled), self.features), pooled.dtype)
+        return nn.Dense(self.features, use_bias=False)(pooled)
+
+
+def pool(context: Context) -> jax.Array:
+    """The mean of the vectors that count `[batch, width]`; of width 0 if there is no context."""
     vectors, mask = context
     if vectors.shape[1] == 0:
-        return None
+        return vectors.reshape(len(vectors), 0)
     count = jnp.maximum(mask.sum(axis=1, keepdims=True), 1)
     return jnp.where(mask[..., None], vectors, 0).sum(axis=1) / count
+
+
+def shift(x: jax.Array) -> jax.Array:
+    """One step later, zeros first: `[batch, length, ...]` -> the same."""
+    return jnp.roll(x, 1, axis=1).at[:, 0].set(0)
 
 
 def lookup(table: np.ndarray, t: Any) -> Any:

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ar_jax.conditionals.base import Cache, Conditional, Context, pool
+from ar_jax.conditionals.base import Cache, Conditional, Context, ContextBias
 from ar_jax.orderings import Ordering
 
 
@@ -72,7 +72,7 @@ class MaskedConv(nn.Module):
         ring = half + 1
         row, column = at // width, at % width
         start = (0, row % ring, column + half, 0)
-        rows = jax.lax.dynamic_update_slice(rows, x[:, None, None], start)
+        rows = jax.lax.dynamic_update_slice(rows, x[:, None, None].astype(rows.dtype), start)
         row, column = t // width, t % width
         window = jax.lax.dynamic_slice_in_dim(rows, column, self.kernel, axis=2)
         window = window[:, (row + 1 + np.arange(ring)) % ring]  # the oldest row first
@@ -96,11 +96,11 @@ class ResidualBlock(nn.Module):
         self.down = nn.Dense(self.channels)
         self.conv = MaskedConv(self.channels, self.kernel, sees_itself=True)
         self.up = nn.Dense(2 * self.channels)
-        self.context = nn.Dense(self.channels, use_bias=False)
+        self.context_bias = ContextBias(self.channels)
 
-    def __call__(self, x: jax.Array, context: jax.Array | None) -> jax.Array:
-        shift = 0 if context is None else self.context(context)[:, None, None]
-        inside = nn.relu(self.down(nn.relu(x)) + shift)
+    def __call__(self, x: jax.Array, context: Context) -> jax.Array:
+        bias = self.context_bias(context)[:, None, None]
+        inside = nn.relu(self.down(nn.relu(x)) + bias)
         return x + self.up(nn.relu(self.conv(inside)))
 
     def init_rows(self, batch: int, width: int, dtype: Any) -> jax.Array:
@@ -108,10 +108,10 @@ class ResidualBlock(nn.Module):
         return self.conv.init_rows(batch, width, self.channels, dtype)
 
     def step(
-        self, rows: jax.Array, x: jax.Array, shift: Any, t: Any, width: int
+        self, rows: jax.Array, x: jax.Array, bias: jax.Array, t: Any, width: int
     ) -> tuple[jax.Array, jax.Array]:
-        """One pixel `[batch, 2 * channels]`, with the context's shift `[batch, channels]`."""
-        inside = nn.relu(self.down(nn.relu(x)) + shift)
+        """One pixel `[batch, 2 * channels]`, with the context's bias `[batch, channels]`."""
+        inside = nn.relu(self.down(nn.relu(x)) + bias)
         rows, out = self.conv.step(rows, inside, t, t, width)
         return rows, x + self.up(nn.relu(out))
 
@@ -120,7 +120,7 @@ class PixelCNN(Conditional):
     """Residual masked convolutions (van den Oord et al., arXiv 1601.06759, Figure 5).
 
     A 7x7 convolution of type A, residual blocks of type B, then two 1x1 layers. The context, pooled
-    to one vector, shifts the channels of every layer. What a pixel p sees with 3x3 kernels: a
+    to one vector, biases the channels of every layer. What a pixel p sees with 3x3 kernels: a
     triangle above with its blind spot on the right (arXiv 1606.05328, Figure 1).
 
         x x x x .
@@ -145,7 +145,7 @@ class PixelCNN(Conditional):
 
     def setup(self) -> None:
         self.first = MaskedConv(2 * self.channels, self.first_kernel, sees_itself=False)
-        self.first_context = nn.Dense(2 * self.channels, use_bias=False)
+        self.first_bias = ContextBias(2 * self.channels)
         self.residuals = [ResidualBlock(self.channels, self.kernel) for _ in range(self.blocks)]
         self.head = nn.Dense(self.head_channels)
 
@@ -154,39 +154,34 @@ class PixelCNN(Conditional):
     ) -> jax.Array:
         batch, length, inputs = steps.shape
         height, width = _grid(ordering)
-        pooled = pool(context)
         x = self.first(steps.reshape(batch, height, width, inputs))
-        x += 0 if pooled is None else self.first_context(pooled)[:, None, None]
+        x += self.first_bias(context)[:, None, None]
         for block in self.residuals:
-            x = block(x, pooled)
+            x = block(x, context)
         return self._head(x.reshape(batch, length, -1), features)
 
     def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
         batch, inputs = blank.shape
         _, width = _grid(ordering)
-        pooled = pool(context)
-        first = 0 if pooled is None else self.first_context(pooled)
+        rows = self.first.init_rows(batch, width, inputs, blank.dtype)
         blocks = [
-            (
-                block.init_rows(batch, width, blank.dtype),
-                jnp.zeros(()) if pooled is None else block.context(pooled),
-            )
+            (block.init_rows(batch, width, blank.dtype), block.context_bias(context))
             for block in self.residuals
         ]
-        return (self.first.init_rows(batch, width, inputs, blank.dtype), first), blocks
+        return (rows, self.first_bias(context)), blocks
 
     def step(
         self, cache: Cache, previous: jax.Array, t: Any, ordering: Ordering, features: int
     ) -> tuple[Cache, jax.Array]:
-        (rows, shift), blocks = cache
+        (rows, bias), blocks = cache
         _, width = _grid(ordering)
         rows, x = self.first.step(rows, jnp.where(t > 0, previous, 0), t - 1, t, width)
-        x += shift
+        x += bias
         stepped = []
-        for block, (block_rows, block_shift) in zip(self.residuals, blocks, strict=True):
-            block_rows, x = block.step(block_rows, x, block_shift, t, width)
-            stepped.append((block_rows, block_shift))
-        return ((rows, shift), stepped), self._head(x, features)
+        for block, (block_rows, block_bias) in zip(self.residuals, blocks, strict=True):
+            block_rows, x = block.step(block_rows, x, block_bias, t, width)
+            stepped.append((block_rows, block_bias))
+        return ((rows, bias), stepped), self._head(x, features)
 
     def visible(self, ordering: Ordering) -> np.ndarray:
         row, column = np.divmod(np.arange(ordering.length), _grid(ordering)[1])

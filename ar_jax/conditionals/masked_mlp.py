@@ -68,6 +68,7 @@ class MADE(Conditional):
         start = inputs.shape[-1] - ordering.length * width  # after the context
         # At t = 0 this fills the place of step 0, which is set again before anyone reads it.
         at = start + jnp.maximum(t - 1, 0) * width
+        previous = previous.astype(inputs.dtype)
         inputs = jax.lax.dynamic_update_slice_in_dim(inputs, previous, at, axis=1)
         *layers, output = self._layers(inputs.shape[-1], width, ordering.length, features)
         x, completed = inputs, []
@@ -90,6 +91,7 @@ class MADE(Conditional):
         def compute(units: jax.Array) -> jax.Array:
             start = lookup(first, t)
             value = self._activate(layer.slice(start, group)(x))
+            value = value.astype(units.dtype)
             return jax.lax.dynamic_update_slice_in_dim(units, value, start, axis=1)
 
         return jax.lax.cond(lookup(has_units, t), compute, lambda units: units, units)
@@ -115,9 +117,8 @@ class MADE(Conditional):
         ]
 
     def _inputs(self, steps: jax.Array, context: Context) -> jax.Array:
-        """The context, if there is any, before the steps `[batch, length * width]`."""
-        pooled = pool(context)
-        return steps if pooled is None else jnp.concatenate([pooled, steps], axis=-1)
+        """The context before the steps `[batch, length * width]`."""
+        return jnp.concatenate([pool(context), steps], axis=-1)
 
     def _activate(self, x: jax.Array) -> jax.Array:
         return getattr(nn, self.activation)(x)

@@ -7,7 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ar_jax.conditionals.base import Cache, Conditional, Context
+from ar_jax.conditionals.base import Cache, Conditional, Context, shift
 from ar_jax.conditionals.positions import Learned, Positions
 from ar_jax.orderings import Ordering
 
@@ -149,8 +149,7 @@ class Transformer(Conditional):
         self, steps: jax.Array, ordering: Ordering, context: Context, features: int
     ) -> jax.Array:
         cache = self.init_cache(steps[:, 0], ordering, context)
-        previous = jnp.roll(steps, 1, axis=1)
-        return self.extend(cache, previous, 0, ordering, features)[1]
+        return self.extend(cache, shift(steps), 0, ordering, features)[1]
 
     def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
         vectors, mask = context

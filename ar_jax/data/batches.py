@@ -10,6 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
+from ar_jax.checks import check_positive
 from ar_jax.data.sources import Arrays
 
 
@@ -29,6 +30,9 @@ class TrainingBatches:
     arrays: Arrays
     batch_size: int
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_positive(batch_size=self.batch_size, examples=len(self.arrays))
 
     def __getitem__(self, step: int) -> dict[str, np.ndarray]:
         positions = step * self.batch_size + np.arange(self.batch_size)
@@ -53,6 +57,9 @@ class EvaluationBatches:
 
     arrays: Arrays
     batch_size: int
+
+    def __post_init__(self) -> None:
+        check_positive(batch_size=self.batch_size, examples=len(self.arrays))
 
     def __len__(self) -> int:
         return -(-len(self.arrays) // self.batch_size)

@@ -1,7 +1,8 @@
 """Training: pure steps, data parallelism, checkpoints and the loop."""
 
 from ar_jax.training.checkpoint import Checkpoints
-from ar_jax.training.loop import Training, fit
+from ar_jax.training.config import Training
+from ar_jax.training.loop import fit
 from ar_jax.training.metrics import read_metrics
 from ar_jax.training.optimizer import AdamW
 from ar_jax.training.parallel import data_parallel

@@ -2,40 +2,18 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ar_jax.model import AutoregressiveModel
 from ar_jax.training.checkpoint import Checkpoints
+from ar_jax.training.config import Training
 from ar_jax.training.interruption import stop_signals
 from ar_jax.training.metrics import MetricsFile, finite_means
-from ar_jax.training.optimizer import AdamW
 from ar_jax.training.parallel import data_parallel, replicate
 from ar_jax.training.progress import progress_bar
 from ar_jax.training.state import TrainState, init_state
 from ar_jax.training.step import Batches, Scalars, make_train_step
-
-
-@dataclass(frozen=True)
-class Training:
-    """How to train.
-
-    Attributes:
-      steps: number of updates.
-      optimizer: makes the updates.
-      ema_decay: of the moving average of the parameters.
-      seed: of the initial parameters and of dropout.
-      log_every: steps between two records of the loss.
-      validate_every: steps between two validations, each with a checkpoint.
-    """
-
-    steps: int = 2000
-    optimizer: AdamW = AdamW()
-    ema_decay: float = 0.999
-    seed: int = 0
-    log_every: int = 20
-    validate_every: int = 200
 
 
 def fit(

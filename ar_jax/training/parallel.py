@@ -56,3 +56,8 @@ def shard(batch: Mapping[str, Any], devices: int) -> dict[str, Any]:
         return np.reshape(array, (devices, -1, *np.shape(array)[1:]))
 
     return jax.tree.map(split, dict(batch))
+
+
+def devices() -> str:
+    """What steps run on, e.g. "1 x cpu"."""
+    return f"{jax.device_count()} x {jax.devices()[0].device_kind}"

@@ -1,4 +1,6 @@
-"""How fast models draw: python -m experiments.benchmarks.speed
+"""How fast models draw.
+
+python -m experiments.benchmarks.speed
 
 Draws 16 binarised images of MNIST's size from models with initial parameters, several times after
 a warm-up, and prints the median with the fastest and the slowest.
@@ -62,4 +64,6 @@ def measure(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    dispatch("python -m experiments.benchmarks.speed", {"measure": measure}, "measure", __doc__ or "")
+    dispatch(
+        "python -m experiments.benchmarks.speed", {"measure": measure}, "measure", __doc__ or ""
+    )

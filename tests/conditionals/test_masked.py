@@ -1,8 +1,10 @@
 import jax
 import numpy as np
 
+from ar_jax import AutoregressiveModel
 from ar_jax.conditionals import MADE, PixelCNN
 from ar_jax.conditionals.masked_mlp import hidden_degrees
+from ar_jax.heads import Bernoulli
 from ar_jax.orderings import Raster
 from ar_jax.testing import decoding_work, random_variables
 
@@ -62,7 +64,7 @@ def test_pixelcnn_agrees_with_a_masked_convolution():
     """A second implementation: XLA's convolution with a masked kernel."""
     image = np.random.default_rng(0).normal(size=(2, 6, 5, 3)).astype(np.float32)
     net = PixelCNN(blocks=0, channels=4, first_kernel=5)
-    context = (np.zeros((2, 0, 1)), np.zeros((2, 0), bool))
+    context = (np.zeros((2, 0, 1), np.float32), np.zeros((2, 0), bool))
     arguments = (image.reshape(2, 30, 3), Raster((6, 5, 1)), context, 7)
     variables = random_variables(net, *arguments)
     got = net.apply(variables, *arguments)
@@ -80,8 +82,5 @@ def test_pixelcnn_agrees_with_a_masked_convolution():
 
 def test_work_is_counted_as_it_is():
     """MADE 3-4-3 with direct connections: 3 x 4 + (4 + 3) x 3 multiply-adds."""
-    from ar_jax import AutoregressiveModel
-    from ar_jax.heads import Bernoulli
-
     model = AutoregressiveModel(Raster((3,)), MADE(hidden=(4,)), Bernoulli())
     assert decoding_work(model) == (33, 33)
