@@ -25,10 +25,11 @@ def check_shape(name: str, value: Any, expected: tuple[int | str, ...]) -> None:
 def check_integers(name: str, value: Any, low: int, high: int) -> None:
     """Raises unless the values are integers from low to high, both included."""
     expected = f"{name}: expected integers {low} ... {high}"
-    if not jnp.issubdtype(jnp.asarray(value).dtype, jnp.integer):
-        raise ValueError(f"{expected}, got dtype {jnp.asarray(value).dtype}")
+    dtype = jnp.asarray(value).dtype
+    if not (jnp.issubdtype(dtype, jnp.integer) or dtype == jnp.bool_):
+        raise ValueError(f"{expected}, got dtype {dtype}")
     if is_concrete(value) and np.size(value):
-        smallest, largest = np.asarray(value).min(), np.asarray(value).max()
+        smallest, largest = int(np.min(np.asarray(value))), int(np.max(np.asarray(value)))
         if smallest < low or largest > high:
             raise ValueError(f"{expected}, got values {smallest} ... {largest}")
 

@@ -1,6 +1,6 @@
 """Contexts: the condition y as vectors that a conditional reads."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Any
 
 import flax.linen as nn
@@ -14,7 +14,7 @@ Vectors = tuple[jax.Array, jax.Array]
 """Vectors `[batch, context_length, width]`, and which of them count `[batch, context_length]`."""
 
 
-class Context(nn.Module):
+class Context(nn.Module, ABC):
     """Turns the condition y into vectors and their mask."""
 
     @abstractmethod
@@ -86,6 +86,8 @@ class Encoder(Context, kw_only=True):
         return vectors, jnp.where(absent[:, None], first, mask)
 
     def check(self, condition: Any, batch: int) -> None:
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout: expected 0 or more and less than 1, got {self.dropout}")
         if condition is not None:
             self.check_condition(condition, batch)
         if self.dropout == 0 and (

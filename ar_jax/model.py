@@ -4,14 +4,15 @@ import dataclasses
 from functools import partial
 from typing import Any
 
+import chex
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ar_jax.checks import check_integers, check_shape, is_concrete
+from ar_jax.checks import check_integers, check_positive, check_shape, is_concrete
 from ar_jax.conditionals.base import Cache, Conditional, shift
-from ar_jax.contexts import Context, Nothing
+from ar_jax.contexts import Context, Nothing, Vectors
 from ar_jax.decoding import Sampler, decode, example_keys
 from ar_jax.heads.base import Head
 from ar_jax.orderings import Ordering
@@ -58,6 +59,7 @@ class AutoregressiveModel(nn.Module):
         """
         log_prob = self.step_log_probs(x, condition)
         if lengths is not None:
+            lengths = jnp.asarray(lengths)
             check_shape("lengths", lengths, (len(x),))
             check_integers("lengths", lengths, 0, self.ordering.length)
             log_prob = jnp.where(jnp.arange(self.ordering.length) < lengths[:, None], log_prob, 0)
@@ -67,25 +69,28 @@ class AutoregressiveModel(nn.Module):
         """log p(x_t | x_<t, y) of each step, in the ordering's order: `[batch, length]`, nats."""
         self.check(x, condition)
         steps = self.ordering.to_steps(jnp.asarray(x))
-        context = self.context(condition, len(x))
-        features = self.conditional(self.head.encode(steps), self.ordering, context, self._features)
+        condition = None if condition is None else jnp.asarray(condition)
+        encoded = self._encode(steps)
+        context = self._context(condition, encoded)
+        features = self.conditional(encoded, self.ordering, context, self._features)
+        chex.assert_shape(features, (*steps.shape[:2], self._features))
         return self.head.log_prob(features, steps)
 
     def init_cache(self, batch: int, condition: Array | None = None) -> Cache:
         """The conditional's cache before the first step."""
-        blank = self.head.encode(self.blank(batch))
-        return self.conditional.init_cache(blank, self.ordering, self.context(condition, batch))
+        blank = self._encode(self.blank(batch))
+        return self.conditional.init_cache(blank, self.ordering, self._context(condition, blank))
 
     def step(self, cache: Cache, previous: jax.Array, t: Any) -> tuple[Cache, jax.Array]:
-        """The features of step t `[batch, width]`, from the value at t - 1 (ignored at 0)."""
+        """The features of step t `[batch, features]`, from the value at t - 1 (ignored at 0)."""
         return self.conditional.step(
-            cache, self.head.encode(previous), t, self.ordering, self._features
+            cache, self._encode(previous), t, self.ordering, self._features
         )
 
     def extend(self, cache: Cache, previous: jax.Array, t: Any) -> tuple[Cache, jax.Array]:
-        """The features of k steps `[batch, k, width]`, from values `[batch, k, block_size]`."""
+        """The features of k steps `[batch, k, features]`, from values `[batch, k, block_size]`."""
         return self.conditional.extend(
-            cache, self.head.encode(previous), t, self.ordering, self._features
+            cache, self._encode(previous), t, self.ordering, self._features
         )
 
     def draw(
@@ -136,13 +141,26 @@ class AutoregressiveModel(nn.Module):
         """`[batch, block_size]`: a value that stands where none is read."""
         return jnp.zeros((batch, self.ordering.block_size), self.head.dtype)
 
+    def _encode(self, value: jax.Array) -> jax.Array:
+        encoded = self.head.encode(value)
+        if not jnp.issubdtype(encoded.dtype, jnp.floating):
+            raise ValueError(f"head.encode: expected floating point, got {encoded.dtype}")
+        return encoded
+
+    def _context(self, condition: Array | None, encoded: jax.Array) -> Vectors:
+        """The context's vectors, of the dtype of the encoded steps, and their mask."""
+        vectors, mask = self.context(condition, len(encoded))
+        chex.assert_equal_shape_prefix([vectors, mask], 2)
+        return vectors.astype(encoded.dtype), mask
+
     @property
     def _features(self) -> int:
-        return self.head.width(self.ordering.block_size)
+        return self.head.features(self.ordering.block_size)
 
     def check(self, x: Any, condition: Any = None) -> None:
         """Raises ValueError when the parts do not fit together, or x or y does not fit them."""
         check_shape("x", x, ("batch", *self.ordering.event))
+        check_positive(**{"x, examples": len(x)})
         self.head.check("x", x)
         self.check_parts()
         self.context.check(condition, len(x))
@@ -188,24 +206,24 @@ def sample(
     Raises:
       ValueError: when the sampler, the condition or the prefix does not fit the model.
     """
-    sizes = {
-        name: value if isinstance(value, int) else len(value)
-        for name, value in (
-            ("batch_size", batch_size), ("condition", condition), ("prefix", prefix),
-        )
-        if value is not None
-    }  # fmt: skip
+    given = {"condition": condition, "prefix": prefix}
+    sizes = {name: len(np.atleast_1d(x)) for name, x in given.items() if x is not None}
+    sizes |= {} if batch_size is None else {"batch_size": int(batch_size)}
     if len(set(sizes.values())) != 1 or min(sizes.values()) < 1:
         raise ValueError(
             "batch_size: expected it, a condition or a prefix to say how many events to draw, and "
             f"all to agree on at least 1, got {sizes or 'none of them'}"
         )
     (batch,) = set(sizes.values())
+    condition = None if condition is None else jnp.asarray(condition)
     model.check_parts()
     model.context.check(condition, batch)
-    sampler.check()
-    model.head.check_sampler(sampler)
-    if prefix is not None:
+    if all(map(is_concrete, jax.tree.leaves(sampler))):
+        sampler.check()
+        model.head.check_sampler(sampler)
+    # Arrays, so that 1 and 1.0 are the same to the compiler.
+    sampler = jax.tree.map(lambda number: jnp.asarray(number, float), sampler)
+    if prefix is not None and np.shape(prefix)[1:2] != (0,):
         known, prefilled = _check_prefix(model, prefix, prefix_lengths)
     elif prefix_lengths is not None:
         raise ValueError("prefix_lengths: expected a prefix as well, got None")
@@ -237,16 +255,17 @@ def _check_prefix(
     model: AutoregressiveModel, prefix: Array, lengths: Array | None
 ) -> tuple[tuple[jax.Array, jax.Array], int]:
     """The prefix and how many of its steps count for each example, and for every one."""
-    batch, count = prefix.shape[:2]
-    check_shape("prefix", prefix, (batch, "n", model.ordering.block_size))
+    check_shape("prefix", prefix, ("batch", "n", model.ordering.block_size))
+    batch, count = np.shape(prefix)[:2]
     if count > model.ordering.length:
         raise ValueError(
             f"prefix: expected at most the event's {model.ordering.length} steps, got {count}"
         )
     model.head.check("prefix", prefix)
+    prefix = jnp.asarray(prefix, model.head.dtype)
     if lengths is None:
-        return (jnp.asarray(prefix), jnp.full(batch, count)), count
+        return (prefix, jnp.full(batch, count)), count
     check_shape("prefix_lengths", lengths, (batch,))
     check_integers("prefix_lengths", lengths, 0, count)
     prefilled = int(np.asarray(lengths).min()) if is_concrete(lengths) else 0
-    return (jnp.asarray(prefix), jnp.asarray(lengths)), prefilled
+    return (prefix, jnp.asarray(lengths)), prefilled

@@ -139,6 +139,10 @@ class ColumnMajor(Ordering):
     1 3 5
     """
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._image_cells()
+
     @property
     def order(self) -> np.ndarray:
         height, width = self._image_cells()
@@ -157,6 +161,10 @@ class Snake(Ordering):
     0 1 2
     5 4 3
     """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._image_cells()
 
     @property
     def order(self) -> np.ndarray:

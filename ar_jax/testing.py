@@ -163,11 +163,12 @@ def check_head(head: Head, block_size: int, values: int = 0) -> None:
     """
     head.check_block(block_size)
     with jax.enable_x64(True):
-        features = np.random.default_rng(0).normal(size=head.width(block_size))
+        features = np.random.default_rng(0).normal(size=head.features(block_size))
         everything = _enumerate(values, block_size) if values else np.zeros((1, block_size))
 
         def everywhere(module: Head, value: jax.Array) -> jax.Array:
-            module.encode(value)  # so that init makes its parameters
+            encoded = module.encode(value)
+            assert jnp.issubdtype(encoded.dtype, jnp.floating), "encode returns floating point"
             return module.log_prob(jnp.broadcast_to(features, (len(value), len(features))), value)
 
         variables = random_variables(head, everything, method=everywhere)
@@ -183,6 +184,7 @@ def check_head(head: Head, block_size: int, values: int = 0) -> None:
                 method="sample",
             )
         )(example_keys(jax.random.key(0), count))
+        assert drawn.dtype == head.dtype, "what is drawn has the head's dtype"
         close(drawn_log_prob, log_prob(drawn), "sample returns log_prob of what it drew")
         if values:
             probability = np.exp(log_prob(everything))

@@ -41,7 +41,7 @@ class Digits:
       training: how.
       batch_size: images of a step; the devices divide it.
       folder: of the run; the same command goes on where it stopped.
-      debug: shrink all to a few seconds.
+      debug: shrink all that is not given here, to a few seconds.
     """
 
     model: ar.AutoregressiveModel = dataclasses.field(
@@ -59,15 +59,17 @@ class Digits:
     folder: Path = Path("runs/digits")
     debug: bool = False
 
-    def shrunk(self) -> "Digits":
-        """The same in seconds."""
-        conditional = ar.conditionals.PixelCNN(blocks=1, channels=8)
-        return dataclasses.replace(
-            self,
-            model=self.model.clone(conditional=conditional),
-            training=dataclasses.replace(self.training, steps=20, log_every=5, validate_every=10),
-            folder=self.folder.with_name(f"{self.folder.name}-debug"),
-        )
+
+def shrunk() -> Digits:
+    """The defaults of `--debug`."""
+    whole = Digits()
+    conditional = ar.conditionals.PixelCNN(blocks=1, channels=8)
+    return Digits(
+        model=whole.model.clone(conditional=conditional),
+        training=dataclasses.replace(whole.training, steps=20, log_every=5, validate_every=10),
+        folder=Path("runs/digits-debug"),
+        debug=True,
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,8 +105,8 @@ PROGRAM = "python -m experiments.digits"
 
 def configure(arguments: list[str]) -> Digits:
     """The configuration that arguments stand for."""
-    config = parse(Digits, arguments, f"{PROGRAM} train")
-    return config.shrunk() if config.debug else config
+    default = shrunk() if "--debug" in arguments else Digits()
+    return parse(default, arguments, f"{PROGRAM} train")
 
 
 def trained(folder: Path) -> Digits:
@@ -121,15 +123,16 @@ def train(arguments: list[str]) -> None:
     def validate(variables: Any) -> float:
         return evaluate(config.model, variables, held_out, "validation").bits_per_dim
 
-    begin(config.folder, config, arguments)
+    resumed = begin(config.folder, config, arguments)
     state = fit(config.model, batches, validate, config.folder, config.training)
     if state.step < config.training.steps:
         Console().print(f"Stopped at step {state.step}; the same command goes on from there.")
         return
-    seconds = time.monotonic() - start
+    seconds = f"{time.monotonic() - start:.0f} s to train"
     draw_curves(config.folder / "curves.png", read_metrics(config.folder / "metrics.jsonl"))
-    report(config, time=f"{seconds:.0f} s to train")
-    draw(config, Sample(folder=config.folder))
+    variables = restore(config)
+    report(config, variables, time=f"{seconds} since resumed" if resumed else seconds)
+    draw(config, variables, Sample(folder=config.folder))
 
 
 def restore(config: Digits) -> Any:
@@ -141,9 +144,8 @@ def restore(config: Digits) -> Any:
         return checkpoints.restore(state, checkpoints.best).variables
 
 
-def report(config: Digits, **more: str) -> None:
+def report(config: Digits, variables: Any, **more: str) -> None:
     """Prints the table of the test split."""
-    variables = restore(config)
     batches = EvaluationBatches(digits().test, config.batch_size)
     likelihood = evaluate(config.model, variables, batches, "test")
     bayes = accuracy(config.model, variables, batches, log_prior=jnp.zeros(CLASSES))
@@ -165,15 +167,18 @@ def report(config: Digits, **more: str) -> None:
     Console().print(table)
 
 
-def draw(config: Digits, options: Sample) -> None:
+def draw(config: Digits, variables: Any, options: Sample) -> None:
     """Draws samples of each class beside data."""
-    labels = np.arange(CLASSES).repeat(options.columns)
+    data = digits().train
+    labels = np.asarray(data.y)
+    fewest = int(np.bincount(labels).min())
+    if not 1 <= options.columns <= fewest:
+        raise ValueError(f"columns: expected 1 ... {fewest} of each class, got {options.columns}")
     samples = ar.sample(
-        config.model, restore(config), jax.random.key(options.seed), condition=labels,
+        config.model, variables, jax.random.key(options.seed), condition=np.arange(CLASSES).repeat(options.columns),
         sampler=options.sampler,
     )  # fmt: skip
-    data = digits().train
-    rows = np.concatenate([np.flatnonzero(data.y == c)[: options.columns] for c in range(CLASSES)])
+    rows = np.concatenate([np.flatnonzero(labels == c)[: options.columns] for c in range(CLASSES)])
     shape = (CLASSES, options.columns, *config.model.ordering.event)
     path = options.folder / "samples.png"
     draw_classes(
@@ -185,15 +190,16 @@ def draw(config: Digits, options: Sample) -> None:
 
 def evaluate_verb(arguments: list[str]) -> None:
     """Evaluates the run in a folder."""
-    options = parse(Evaluate, arguments, f"{PROGRAM} evaluate")
-    report(trained(options.folder))
+    options = parse(Evaluate(), arguments, f"{PROGRAM} evaluate")
+    config = trained(options.folder)
+    report(config, restore(config))
 
 
 def sample_verb(arguments: list[str]) -> None:
     """Draws from the run in a folder."""
-    options = parse(Sample, arguments, f"{PROGRAM} sample")
-    options.sampler.check()
-    draw(trained(options.folder), options)
+    options = parse(Sample(), arguments, f"{PROGRAM} sample")
+    config = trained(options.folder)
+    draw(config, restore(config), options)
 
 
 if __name__ == "__main__":

@@ -41,20 +41,19 @@ def draw_curves(path: Path, records: Sequence[dict[str, Any]]) -> None:
 
     Args:
       path: of the PNG.
-      records: lines of `metrics.jsonl`, with "loss" in nats per variable or "validation" in
-        bits/dim.
+      records: lines of `metrics.jsonl`.
     """
     figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
-    for name, unit, label in (
-        ("loss", np.log(2), "training, with dropout"),
-        ("validation", 1.0, "validation, averaged parameters"),
+    for name, marker, label in (
+        ("train_bits_per_dim", "", "training, with dropout"),
+        ("validation_bits_per_dim", "o", "validation, averaged parameters"),
     ):
-        points = [(r["step"], r[name] / unit) for r in records if name in r]
-        ax.plot(*zip(*points, strict=True), marker="o" if name == "validation" else "", label=label)
+        points = [(r["step"], r[name]) for r in records if name in r]
+        ax.plot(*zip(*points, strict=True), marker=marker, label=label)
     ax.set_xlabel("step")
     ax.set_ylabel("bits/dim")
-    lowest = min(r["validation"] for r in records if "validation" in r)
-    ax.set_ylim(lowest - 0.4, lowest + 1.2)  # the first steps are far above
+    validation = [r["validation_bits_per_dim"] for r in records if "validation_bits_per_dim" in r]
+    ax.set_ylim(min(validation) - 0.4, min(validation) + 1.2)  # the first steps are far above
     ax.grid(alpha=0.3)
     ax.legend()
     figure.savefig(path, dpi=120)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -42,13 +43,17 @@ def dispatch(program: str, verbs: dict[str, Verb], default: str, overview: str) 
         sys.exit(f"{program}: {error}")
 
 
-def parse(config: type[Config], arguments: Sequence[str], program: str) -> Config:
+def parse(default: Config, arguments: Sequence[str], program: str) -> Config:
     """A configuration from arguments; each field of each of its parts is an option."""
-    return tyro.cli(config, prog=program, args=arguments, config=(tyro.conf.AvoidSubcommands,))
+    options = (tyro.conf.AvoidSubcommands,)
+    return tyro.cli(type(default), default=default, prog=program, args=arguments, config=options)
 
 
-def begin(folder: Path, config: Any, arguments: Sequence[str]) -> None:
+def begin(folder: Path, config: Any, arguments: Sequence[str]) -> bool:
     """Writes the configuration into a run's folder: as JSON to read, as arguments to parse again.
+
+    Returns:
+      Whether the run goes on from a checkpoint.
 
     Raises:
       FileExistsError: when the folder holds a run of another configuration; it is left alone.
@@ -64,6 +69,7 @@ def begin(folder: Path, config: Any, arguments: Sequence[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "arguments.json").write_text(json.dumps(list(arguments)) + "\n")
     path.write_text(described)
+    return trained
 
 
 def arguments_of(folder: Path) -> list[str]:
@@ -80,7 +86,7 @@ def arguments_of(folder: Path) -> list[str]:
 
 def record(folder: Path, program: str, **results: Any) -> None:
     """Writes what an evaluation found, with the command and the device that it came from."""
-    command = " ".join([program, *arguments_of(folder)])
+    command = f"{program} {shlex.join(arguments_of(folder))}".rstrip()
     described = {name: describe(value) for name, value in results.items()}
     lines = json.dumps({"command": command, "device": devices()} | described, indent=2)
     (folder / "results.json").write_text(lines + "\n")
@@ -90,8 +96,8 @@ def describe(part: Any) -> Any:
     """A nested configuration as JSON, each part with the name of its class."""
     if not dataclasses.is_dataclass(part):
         return str(part) if isinstance(part, Path) else part
-    fields = [f.name for f in dataclasses.fields(part) if f.init and f.name not in _LINEN]
+    fields = [f.name for f in dataclasses.fields(part) if f.init and f.name not in _LEFT_OUT]
     return {"class": type(part).__name__} | {name: describe(getattr(part, name)) for name in fields}
 
 
-_LINEN = ("parent", "name")  # the bookkeeping of Linen modules
+_LEFT_OUT = ("parent", "name", "folder")  # Linen's bookkeeping, and where the run happens to be

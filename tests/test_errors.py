@@ -8,11 +8,17 @@ import pytest
 import ar_jax as ar
 from ar_jax.conditionals import MADE, PixelCNN, Transformer
 from ar_jax.contexts import ClassLabel, Nothing, Tokens, Vector
+from ar_jax.evaluation import posterior
 from ar_jax.heads import Bernoulli, Categorical, DiscretizedLogisticMixture, GaussianMixture, Nested
 from ar_jax.orderings import ColumnMajor, Permutation, Raster, Snake
 
 X = np.zeros((2, 2, 2, 1), np.int32)
 KEY = jax.random.key(0)
+
+
+class Unencoded(Bernoulli):
+    def encode(self, value):
+        return value
 
 
 def model(**parts):
@@ -63,6 +69,13 @@ def model(**parts):
             None,
             r"block: expected the variables of the nested event \(2, 2, 1\), got 1",
         ),
+        ({"conditional": PixelCNN(kernel=2)}, X, None, "kernel: expected an odd number, got 2"),
+        ({"conditional": MADE(hidden=(0,))}, X, None, "hidden: expected at least 1 unit"),
+        ({"head": Unencoded()}, X, None, "head.encode: expected floating point, got int32"),
+        ({"head": DiscretizedLogisticMixture(1)}, X, None, "levels: expected at least 2"),
+        ({"context": ClassLabel(3, dropout=1.0)}, X, np.arange(2), "dropout: expected 0 or more"),
+        ({"head": Nested(model())}, X, None, "model: expected a nested model with the context"),
+        ({}, X[:0], None, "examples: expected at least 1, got 0"),
         ({"conditional": Transformer(width=12, heads=4)}, X, None, "heads: expected"),
     ],
 )
@@ -77,7 +90,7 @@ def test_scoring_names_what_does_not_fit(parts, x, y, message):
         (lambda: Raster((4, 4), (3, 1)), r"block: expected one divisor .* \(4, 4\), got \(3, 1\)"),
         (lambda: Raster((4, 4), (2,)), "block: expected one divisor"),
         (lambda: Permutation((3,), (), (0, 1, 1)), "permutation: expected each of 0 ... 2 once"),
-        (lambda: ColumnMajor((4, 4, 3)).order, "ColumnMajor: expected an event"),
+        (lambda: ColumnMajor((4, 4, 3)), "ColumnMajor: expected an event"),
     ],
 )
 def test_an_ordering_names_what_does_not_fit(ordering, message):
@@ -101,9 +114,10 @@ def test_an_ordering_names_what_does_not_fit(ordering, message):
         (
             {},
             {"prefix": np.zeros((2, 3), int)},
-            r"prefix: expected shape \[2, n, 1\], got \[2, 3\]",
+            r"prefix: expected shape \[batch, n, 1\], got \[2, 3\]",
         ),
         ({}, {"prefix": np.full((2, 3, 1), 2)}, "prefix: expected integers 0 ... 1"),
+        ({}, {"prefix": np.zeros(3, int)}, r"prefix: expected shape \[batch, n, 1\], got \[3\]"),
         (
             {},
             {"prefix": np.zeros((2, 3, 1), int), "prefix_lengths": np.array([4, 0])},
@@ -117,7 +131,7 @@ def test_an_ordering_names_what_does_not_fit(ordering, message):
         (
             {"head": GaussianMixture()},
             {"batch_size": 2, "sampler": ar.Sampler(top_p=0.9)},
-            "sampler: top_k, top_p and min_p .* GaussianMixture",
+            r"sampler: expected a temperature only, .* GaussianMixture .* top_p=0.9",
         ),
     ],
 )
@@ -149,3 +163,37 @@ def test_inside_jit_a_condition_that_was_never_trained_gives_nan():
 def test_init_asks_for_an_example_of_the_condition():
     with pytest.raises(ValueError, match="condition: expected an example of it for init"):
         model(context=ClassLabel(3, dropout=0.1)).init(KEY, X)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, bool])
+def test_values_of_any_integer_type_are_the_same(dtype):
+    net = model()
+    variables = net.init(KEY, X)
+    x = np.random.default_rng(0).integers(0, 2, X.shape)
+    expected = net.apply(variables, x)
+    np.testing.assert_array_equal(net.apply(variables, x.astype(dtype)), expected)
+    prefix = net.ordering.to_steps(x)[:, :2]
+    draws = [ar.sample(net, variables, KEY, prefix=p) for p in (prefix, prefix.astype(dtype))]
+    np.testing.assert_array_equal(*draws)
+
+
+def test_a_prefix_of_no_steps_is_no_prefix():
+    net = model()
+    variables = net.init(KEY, X)
+    empty = ar.sample(net, variables, KEY, prefix=np.zeros((2, 0, 1), int))
+    np.testing.assert_array_equal(empty, ar.sample(net, variables, KEY, batch_size=2))
+
+
+def test_a_part_that_lacks_a_method_cannot_be_built():
+    class Forgetful(ar.conditionals.Conditional):
+        pass
+
+    with pytest.raises(TypeError, match="__call__"):
+        Forgetful()
+
+
+def test_more_classes_than_the_model_has_are_refused():
+    net = model(context=ClassLabel(3))
+    variables = net.init(KEY, X, np.arange(2))
+    with pytest.raises(ValueError, match=r"condition: expected integers .* got values 4"):
+        posterior(net, variables, X, np.zeros(5))

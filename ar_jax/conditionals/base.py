@@ -1,6 +1,6 @@
 """Conditionals: the network that computes the features of each step from the steps before it."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Any
 
 import flax.linen as nn
@@ -17,7 +17,7 @@ Context = tuple[jax.Array, jax.Array]
 """Vectors `[batch, context_length, width]`, and which of them count `[batch, context_length]`."""
 
 
-class Conditional(nn.Module):
+class Conditional(nn.Module, ABC):
     """Sequence of encoded steps and context -> features, those at t from the steps before t.
 
     A new conditional needs only `__call__`: the inherited cache keeps the steps so far and computes

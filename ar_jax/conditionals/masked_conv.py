@@ -72,7 +72,7 @@ class MaskedConv(nn.Module):
         ring = half + 1
         row, column = at // width, at % width
         start = (0, row % ring, column + half, 0)
-        rows = jax.lax.dynamic_update_slice(rows, x[:, None, None].astype(rows.dtype), start)
+        rows = jax.lax.dynamic_update_slice(rows, x[:, None, None], start)
         row, column = t // width, t % width
         window = jax.lax.dynamic_slice_in_dim(rows, column, self.kernel, axis=2)
         window = window[:, (row + 1 + np.arange(ring)) % ring]  # the oldest row first
@@ -198,6 +198,9 @@ class PixelCNN(Conditional):
 
     def check(self, ordering: Ordering) -> None:
         _grid(ordering)
+        for name in ("first_kernel", "kernel"):
+            if getattr(self, name) % 2 == 0:
+                raise ValueError(f"{name}: expected an odd number, got {getattr(self, name)}")
 
     def _head(self, x: jax.Array, features: int) -> jax.Array:
         return self.readout(nn.relu(self.head(nn.relu(x))), features)

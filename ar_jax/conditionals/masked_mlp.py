@@ -53,6 +53,10 @@ class MADE(Conditional):
         x = jnp.concatenate([x, inputs], axis=-1) if hidden else inputs
         return output(x).reshape(batch, length, features)
 
+    def check(self, ordering: Ordering) -> None:
+        if min(self.hidden, default=1) < 1:
+            raise ValueError(f"hidden: expected at least 1 unit in each layer, got {self.hidden}")
+
     def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
         batch, width = blank.shape
         steps = jnp.zeros((batch, ordering.length * width), blank.dtype)
@@ -68,7 +72,6 @@ class MADE(Conditional):
         start = inputs.shape[-1] - ordering.length * width  # after the context
         # At t = 0 this fills the place of step 0, which is set again before anyone reads it.
         at = start + jnp.maximum(t - 1, 0) * width
-        previous = previous.astype(inputs.dtype)
         inputs = jax.lax.dynamic_update_slice_in_dim(inputs, previous, at, axis=1)
         *layers, output = self._layers(inputs.shape[-1], width, ordering.length, features)
         x, completed = inputs, []
@@ -91,7 +94,6 @@ class MADE(Conditional):
         def compute(units: jax.Array) -> jax.Array:
             start = lookup(first, t)
             value = self._activate(layer.slice(start, group)(x))
-            value = value.astype(units.dtype)
             return jax.lax.dynamic_update_slice_in_dim(units, value, start, axis=1)
 
         return jax.lax.cond(lookup(has_units, t), compute, lambda units: units, units)

@@ -1,6 +1,6 @@
 """Positions: how a transformer knows where a step is."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 
 import flax.linen as nn
 import jax
@@ -10,7 +10,7 @@ import numpy as np
 from ar_jax.orderings import Ordering
 
 
-class Positions(nn.Module):
+class Positions(nn.Module, ABC):
     """Marks the slots of a sequence by the coordinates of the step that each predicts."""
 
     @abstractmethod
@@ -53,6 +53,11 @@ class Rotary(Positions):
     def rotate(self, x: jax.Array, t: jax.Array, ordering: Ordering) -> jax.Array:
         pairs = x.shape[-1] // 2
         axes = [axis for axis, cells in enumerate(ordering.cells) if cells > 1] or [0]
+        if pairs < len(axes):
+            raise ValueError(
+                f"heads: expected at least {2 * len(axes)} features in each, two for each axis of "
+                f"the event {ordering.event}, got {x.shape[-1]}"
+            )
         axis_of_pair = np.array(axes)[np.arange(pairs) * len(axes) // pairs]
         place = np.concatenate([np.arange(n) for n in np.bincount(axis_of_pair) if n])
         count = np.bincount(axis_of_pair)[axis_of_pair]

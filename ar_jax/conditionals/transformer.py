@@ -98,7 +98,8 @@ class Transformer(Conditional):
     """A decoder-only transformer (arXiv 1706.03762, pre-norm as in GPT-2).
 
     Slot t holds the step before it (a learned start at t = 0) and predicts step t. The context
-    stands before the first slot as a prefix, or is read by cross-attention. With a prefix c of two:
+    stands before the first slot as a prefix (without a position), or is read by cross-attention.
+    With a prefix c of two:
 
                   c0 c1 | s  x0 x1
         c0, c1     x  x | .  .  .       the prefix sees itself
@@ -196,7 +197,7 @@ class Transformer(Conditional):
             query, key = (self.positions.rotate(y, slots, ordering) for y in (query, key))
             at = prefix.shape[1] + t
             keys, values = (
-                jax.lax.dynamic_update_slice_in_dim(old, new.astype(old.dtype), at, axis=2)
+                jax.lax.dynamic_update_slice_in_dim(old, new, at, axis=2)
                 for old, new in ((keys, key), (values, value))
             )
             x = block.update(x, attend(query, keys, values, mask), memory)

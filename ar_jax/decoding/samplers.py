@@ -17,6 +17,8 @@ import jax.numpy as jnp
 class Sampler:
     """Draws from p(value)^(1/temperature), cut to the likely values. The default is exact.
 
+    A value is kept when it passes each of the cuts, all made after the temperature.
+
     The numbers are leaves of a pytree: inside `jit` they are traced, and changing one does not
     compile again.
 

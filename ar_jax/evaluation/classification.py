@@ -6,10 +6,11 @@ from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from ar_jax.model import AutoregressiveModel
-from ar_jax.training.parallel import data_parallel
+from ar_jax.training.parallel import data_parallel, replicate
 from ar_jax.training.step import Batch, log_prob
 
 
@@ -26,7 +27,11 @@ def posterior(
 
     Returns:
       `[batch, classes]`, in nats.
+
+    Raises:
+      ValueError: when the prior has more classes than the model.
     """
+    model.context.check(np.full(len(x), len(log_prior) - 1), len(x))
 
     def log_likelihood(label: jax.Array) -> jax.Array:
         return log_prob(model, variables, {"x": x, "y": jnp.full(len(x), label)})
@@ -52,6 +57,7 @@ def accuracy(
       ValueError: when a batch does not fit the model or the devices.
     """
     count_step = _parallel_count_step(cast(Hashable, model))
+    variables = replicate(variables)
     correct = total = 0
     for batch in batches:
         model.check(batch["x"], batch["y"])

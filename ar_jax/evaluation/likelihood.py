@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any, Literal, cast
 
 from ar_jax.model import AutoregressiveModel
-from ar_jax.training.parallel import data_parallel
+from ar_jax.training.parallel import data_parallel, replicate
 from ar_jax.training.step import Batch, Scalars, make_eval_step
 
 Kind = Literal["exact", "lower bound", "estimate"]
@@ -72,15 +72,19 @@ def evaluate(
       ValueError: when a batch does not fit the model or the devices.
     """
     eval_step = _parallel_eval_step(cast(Hashable, model))
-    nats = squares = count = 0.0  # summed in double precision
+    variables = replicate(variables)
+    nats, counts, squares = [], [], []  # of each batch, put together in double precision
     for batch in batches:
         model.check(batch["x"], batch.get("y"))
         sums = eval_step(variables, batch)
-        nats += float(sums["nats"])
-        squares += float(sums["squares"])
-        count += float(sums["count"])
-    mean = nats / count
-    variance = max(squares - count * mean**2, 0.0) / max(count - 1, 1)
+        nats.append(float(sums["nats"]))
+        counts.append(float(sums["count"]))
+        squares.append(float(sums["squares"]))
+    count = sum(counts)
+    mean = sum(nats) / count
+    # Within the batches and between them: a difference of large squares would be mostly rounding.
+    between = sum(n * (total / n - mean) ** 2 for total, n in zip(nats, counts, strict=True))
+    variance = (sum(squares) + between) / max(count - 1, 1)
     return Likelihood(
         nats=mean,
         error=math.sqrt(variance / count),

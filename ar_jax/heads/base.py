@@ -1,6 +1,6 @@
 """Heads: the distribution of one step given its features."""
 
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
 import flax.linen as nn
@@ -27,7 +27,7 @@ class Sampler(Protocol):
         ...
 
 
-class Head(nn.Module):
+class Head(nn.Module, ABC):
     """The distribution of one step: of its variables, `[..., block_size]`, given features.
 
     A head says how many features it reads, and the conditional's last layer makes exactly those:
@@ -35,7 +35,7 @@ class Head(nn.Module):
     """
 
     @abstractmethod
-    def width(self, block_size: int) -> int:
+    def features(self, block_size: int) -> int:
         """How many features it reads to predict a step of `block_size` variables."""
 
     @abstractmethod
@@ -47,7 +47,7 @@ class Head(nn.Module):
         """Log-probability of a step.
 
         Args:
-          features: `[..., width]`.
+          features: `[..., features]`.
           value: `[..., block_size]`.
 
         Returns:
@@ -62,7 +62,7 @@ class Head(nn.Module):
         """Draws a step.
 
         Args:
-          features: `[batch, width]`.
+          features: `[batch, features]`.
           keys: `[batch]` random keys.
           sampler: how a value is drawn.
 
@@ -103,7 +103,7 @@ class Family(Head):
     def draw(self, parameters: jax.Array, keys: jax.Array, sampler: Sampler) -> jax.Array:
         """`[batch, block_size, parameters]` and `[batch]` keys -> `[batch, block_size]`."""
 
-    def width(self, block_size: int) -> int:
+    def features(self, block_size: int) -> int:
         return block_size * self.parameters
 
     def log_prob(self, features: jax.Array, value: jax.Array) -> jax.Array:

@@ -9,23 +9,32 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ar_jax.checks import check_integers
-from ar_jax.heads.base import Family, Sampler
+from ar_jax.heads.base import Family, Sampler, widen
 
 
 class Discrete(Family):
     """A family over the integers from 0 to some largest one."""
 
     @abstractmethod
-    def log_pmf(self, parameters: jax.Array) -> jax.Array:
+    def log_masses(self, parameters: jax.Array) -> jax.Array:
         """Log-probability of every value: `[..., parameters]` -> `[..., values]` nats."""
 
+    def log_pmf(self, features: jax.Array, value: jax.Array) -> jax.Array:
+        """Log-probability of every value of each variable: `[..., block_size, values]` nats.
+
+        Args:
+          features: `[..., features]`.
+          value: `[..., block_size]`, the step; independent variables do not look at it.
+        """
+        return self.log_masses(widen(features).reshape(*value.shape, self.parameters))
+
     def log_density(self, parameters: jax.Array, value: jax.Array) -> jax.Array:
-        log_pmf, index = self.log_pmf(parameters), jnp.asarray(value, jnp.int32)[..., None]
+        log_pmf, index = self.log_masses(parameters), jnp.asarray(value, jnp.int32)[..., None]
         log_prob = jnp.take_along_axis(log_pmf, index, axis=-1, mode="clip")[..., 0]
         return jnp.where((value >= 0) & (value < log_pmf.shape[-1]), log_prob, -jnp.inf)
 
     def draw(self, parameters: jax.Array, keys: jax.Array, sampler: Sampler) -> jax.Array:
-        return sampler(keys, self.log_pmf(parameters))
+        return sampler(keys, self.log_masses(parameters))
 
     @property
     def dtype(self) -> DTypeLike:
@@ -42,7 +51,7 @@ class Bernoulli(Discrete):
     def encode(self, value: jax.Array) -> jax.Array:
         return 2.0 * value - 1.0
 
-    def log_pmf(self, parameters: jax.Array) -> jax.Array:
+    def log_masses(self, parameters: jax.Array) -> jax.Array:
         logit = parameters[..., 0]
         return jnp.stack([jax.nn.log_sigmoid(-logit), jax.nn.log_sigmoid(logit)], axis=-1)
 
@@ -72,7 +81,7 @@ class Categorical(Discrete):
         possible = jnp.clip(value, 0, self.values - 1)  # log_prob tells of the others
         return self.embed(possible).reshape(*value.shape[:-1], -1)
 
-    def log_pmf(self, parameters: jax.Array) -> jax.Array:
+    def log_masses(self, parameters: jax.Array) -> jax.Array:
         return jax.nn.log_softmax(parameters, axis=-1)
 
     def check(self, name: str, value: Any) -> None:

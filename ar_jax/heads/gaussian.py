@@ -55,7 +55,7 @@ class GaussianMixture(Family):
     def _mixture(self, parameters: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Log-weights, means and logarithms of standard deviations, each `[..., components]`."""
         logits, means, log_stds = jnp.split(parameters, 3, axis=-1)
-        # The bounds keep a deviation and its inverse in the range of float32.
+        # The bounds keep a deviation, its inverse and their squares in the range of float32.
         return jax.nn.log_softmax(logits), means, jnp.clip(log_stds, -20.0, 20.0)
 
     @property
@@ -68,6 +68,6 @@ class GaussianMixture(Family):
     def check_sampler(self, sampler: Sampler) -> None:
         if sampler.truncates:
             raise ValueError(
-                "sampler: top_k, top_p and min_p cut a list of values, and GaussianMixture has "
-                "none: expected only a temperature"
+                "sampler: expected a temperature only, since top_k, top_p and min_p cut a list of "
+                f"values and GaussianMixture has none, got {sampler}"
             )

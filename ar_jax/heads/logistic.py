@@ -42,7 +42,7 @@ class DiscretizedLogisticMixture(Head):
     components: int = 10
     channels: int = 1
 
-    def width(self, block_size: int) -> int:
+    def features(self, block_size: int) -> int:
         pairs = self.channels * (self.channels - 1) // 2
         return block_size // self.channels * self.components * (1 + 2 * self.channels + pairs)
 
@@ -63,7 +63,7 @@ class DiscretizedLogisticMixture(Head):
         """Log-probability of every level of each variable, given the channels before it.
 
         Args:
-          features: `[..., width]`.
+          features: `[..., features]`.
           value: `[..., block_size]`; the last channel of a chain is not read.
 
         Returns:
@@ -96,7 +96,7 @@ class DiscretizedLogisticMixture(Head):
 
     def _mixture(self, features: jax.Array) -> _Mixture:
         channels = self.channels
-        each = self.width(channels) // self.components
+        each = self.features(channels) // self.components
         parameters = widen(features).reshape(*features.shape[:-1], -1, self.components, each)
         logits, means, log_scales, slopes = jnp.split(
             parameters, [1, 1 + channels, 1 + 2 * channels], axis=-1
@@ -143,6 +143,8 @@ class DiscretizedLogisticMixture(Head):
         check_integers(name, value, 0, self.levels - 1)
 
     def check_block(self, block_size: int) -> None:
+        if self.levels < 2:
+            raise ValueError(f"levels: expected at least 2, got {self.levels}")
         if block_size % self.channels:
             raise ValueError(
                 f"block: expected a multiple of {self.channels} variables, since the head chains "

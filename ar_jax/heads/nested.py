@@ -29,7 +29,7 @@ class Nested(Head):
     def _model(self) -> Any:
         return self.model  # known by what it does, since heads come before the model
 
-    def width(self, block_size: int) -> int:
+    def features(self, block_size: int) -> int:
         return self._model.context.size
 
     def encode(self, value: jax.Array) -> jax.Array:
@@ -55,7 +55,12 @@ class Nested(Head):
         self._model.head.check(name, value)
 
     def check_block(self, block_size: int) -> None:
-        ordering = self._model.ordering
+        context, ordering = self._model.context, self._model.ordering
+        if not hasattr(context, "size") or context.dropout:
+            raise ValueError(
+                "model: expected a nested model with the context Vector(size, dropout=0), which "
+                f"reads the features, got {context}"
+            )
         if block_size != ordering.length * ordering.block_size:
             raise ValueError(
                 f"block: expected the variables of the nested event {ordering.event}, "

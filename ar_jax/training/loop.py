@@ -35,7 +35,7 @@ def fit(
       training: how to train.
 
     Returns:
-      The last state; after Ctrl-C its `step` is less than `training.steps`.
+      The last state; its `step` tells whether training was stopped early.
 
     Raises:
       ValueError: when a batch does not fit the model or the devices, or a checkpoint the model.
@@ -65,12 +65,14 @@ def fit(
             validates = stops or step % training.validate_every == 0
             if validates or step % training.log_every == 0:
                 means = finite_means(unread, step)
-                metrics.write(step, **means)
-                progress.update(bar, completed=step, loss=means["loss"] / math.log(2))
+                bits_per_dim = means.pop("loss") / math.log(2)
+                metrics.write(step, train_bits_per_dim=bits_per_dim, **means)
+                progress.update(bar, completed=step, loss=bits_per_dim)
                 unread = []
             if validates:
                 validation = validate(state.variables)
-                metrics.write(step, validation=validation)
+                finite_means([{"validation": validation}], step)  # never saves what is broken
+                metrics.write(step, validation_bits_per_dim=validation)
                 checkpoints.save(state, validation)
             if stops:
                 break

@@ -23,7 +23,12 @@ def data_parallel(
 
     Returns:
       The same function for a carry without a device axis and a host batch `[batch, ...]`.
+
+    Raises:
+      ValueError: when there are several processes, which batches do not know of yet.
     """
+    if jax.process_count() > 1:  # every process would feed the same batch
+        raise ValueError(f"processes: expected 1, got {jax.process_count()}")
     mapped = jax.pmap(
         step, axis_name="data", in_axes=(None, 0), out_axes=None, donate_argnums=donate_argnums
     )

@@ -81,13 +81,15 @@ def make_train_step(
 def make_eval_step(model: AutoregressiveModel) -> Callable[[Any, Batch], Scalars]:
     """The step (variables, batch) -> {"nats", "squares", "count"}, summed over all devices.
 
-    Those are the sums of -log p(x | y), of its square, and of the rows that "mask" lets count.
+    Those are the sums of -log p(x | y), of its squared distance from the mean of the batch, and of
+    the rows that "mask" lets count.
     """
 
     def eval_step(variables: Any, batch: Batch) -> Scalars:
         mask = batch["mask"]
         nats = jnp.where(mask, -log_prob(model, variables, batch), 0)
-        sums = {"nats": nats.sum(), "squares": (nats**2).sum(), "count": mask.sum()}
-        return lax.psum(sums, "data")
+        total, count = lax.psum((nats.sum(), mask.sum()), "data")
+        squares = jnp.where(mask, (nats - total / count) ** 2, 0).sum()
+        return {"nats": total, "squares": lax.psum(squares, "data"), "count": count}
 
     return eval_step

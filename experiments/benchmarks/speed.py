@@ -42,7 +42,7 @@ class Speed:
 
 def measure(arguments: list[str]) -> None:
     """Prints a row for each model."""
-    options = parse(Speed, arguments, "python -m experiments.benchmarks.speed")
+    options = parse(Speed(), arguments, "python -m experiments.benchmarks.speed")
     table = Table("model", "median s", "fastest s", "slowest s")
     for name, conditional in track(MODELS.items(), description="measuring"):
         model = ar.AutoregressiveModel(

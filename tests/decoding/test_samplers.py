@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import ar_jax as ar
+from ar_jax.model import _sample
 
 LOG_PMF = jnp.log(jnp.array([0.1, 0.4, 0.05, 0.3, 0.15]))
 
@@ -60,7 +61,18 @@ def test_of_equals_the_first_is_greedy_and_top_1():
         assert frequencies(sampler, jnp.log(jnp.array([0.2, 0.4, 0.4])))[1] == 1
 
 
-def test_new_numbers_do_not_compile_again():
+def test_sampling_with_new_numbers_does_not_compile_again():
+    model = ar.AutoregressiveModel(
+        ar.orderings.Raster((2, 2)), ar.conditionals.MADE((4,)), ar.heads.Bernoulli()
+    )
+    variables = model.init(jax.random.key(0), np.zeros((1, 2, 2), int))
+    before = _sample._cache_size()
+    for sampler in (ar.Sampler(), ar.Sampler(temperature=0), ar.Sampler(top_k=1, top_p=0.5)):
+        ar.sample(model, variables, jax.random.key(0), batch_size=2, sampler=sampler)
+    assert _sample._cache_size() == before + 1
+
+
+def test_new_numbers_do_not_trace_again():
     draw = jax.jit(chex.assert_max_traces(lambda s, k: s(k, LOG_PMF[None]), n=1))
     for temperature in (0.0, 0.5, 1.0):
         draw(

@@ -44,6 +44,14 @@ def test_evaluating_in_a_new_process_gives_the_same_figures(trained):
     assert after["bayes_accuracy"] == before["bayes_accuracy"]
 
 
+def test_what_is_asked_for_wins_over_debug(tmp_path):
+    result = run(tmp_path, "--debug", "--training.steps", "3", "--folder", "here")
+    assert result.returncode == 0, result.stderr
+    config = json.loads((tmp_path / "here" / "config.json").read_text())
+    assert config["training"]["steps"] == 3
+    assert config["model"]["conditional"]["blocks"] == 1
+
+
 def test_sampling_draws_with_the_sampler_that_is_asked_for(trained):
     folder, _ = trained
     picture = folder / "runs" / "digits-debug" / "samples.png"
@@ -64,7 +72,11 @@ def test_sampling_draws_with_the_sampler_that_is_asked_for(trained):
         (["tarin"], "verb: expected one of train, evaluate, sample, got tarin"),
         (["evaluate", "--folder", "nowhere"], "folder: expected that of a run, got nowhere"),
         (["sample", "--sampler.top-p", "0"], "top_p: expected above 0"),
-        (["--batch-size", "0"], "batch_size: expected"),
+        (["--batch-size", "0"], "batch_size: expected at least 1, got 0"),
+        (
+            ["sample", "--folder", "runs/digits-debug", "--columns", "999"],
+            "columns: expected 1 ...",
+        ),
     ],
 )
 def test_a_mistake_ends_in_a_line_that_says_what_to_do(trained, arguments, message):

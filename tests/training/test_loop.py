@@ -60,10 +60,11 @@ def whole(tmp_path_factory):
 
 def test_training_learns(whole):
     state, records = whole
-    losses = [record["loss"] for record in records if "loss" in record]
+    key = "train_bits_per_dim"
+    losses = [record[key] for record in records if key in record]
     assert len(losses) == 6
     assert losses[-1] < 0.8 * losses[0]
-    assert records[-1] == {"step": 12, "validation": validate(state.variables)}
+    assert records[-1] == {"step": 12, "validation_bits_per_dim": validate(state.variables)}
 
 
 def test_a_crashed_run_resumes_as_if_nothing_had_happened(tmp_path, whole):
