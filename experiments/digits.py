@@ -175,8 +175,8 @@ def draw(config: Digits, variables: Any, options: Sample) -> None:
     if not 1 <= options.columns <= fewest:
         raise ValueError(f"columns: expected 1 ... {fewest} of each class, got {options.columns}")
     samples = ar.sample(
-        config.model, variables, jax.random.key(options.seed), condition=np.arange(CLASSES).repeat(options.columns),
-        sampler=options.sampler,
+        config.model, variables, jax.random.key(options.seed), sampler=options.sampler,
+        condition=np.arange(CLASSES).repeat(options.columns),
     )  # fmt: skip
     rows = np.concatenate([np.flatnonzero(labels == c)[: options.columns] for c in range(CLASSES)])
     shape = (CLASSES, options.columns, *config.model.ordering.event)
