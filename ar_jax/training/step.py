@@ -61,7 +61,7 @@ def make_train_step(
             nats = -log_prob(model, {"params": params}, batch, rngs={"dropout": key})
             return nats.mean() / variables_per_event
 
-        # Mean over devices after the gradient: inside the loss it would scale the gradient.
+        # Mean over devices after the gradient, so that the loss stays one of this device alone.
         value, gradient = lax.pmean(jax.value_and_grad(loss)(state.params), "data")
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)

@@ -1,10 +1,19 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
-from ar_jax.conditionals import Rotary, Transformer
-from ar_jax.conditionals.transformer import attend
-from ar_jax.orderings import Raster
+from ar_jax.conditionals import Learned, PixelCNN, Rotary, Transformer
+from ar_jax.conditionals.transformer import Block, attend
+from ar_jax.orderings import Raster, Snake
+from ar_jax.testing import random_variables
+
+
+def silenced(variables, names):
+    """With 0 for what lies under any of the names."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, leaf: 0 * leaf if names & {key.key for key in path} else leaf, variables
+    )
 
 
 def test_attention_agrees_with_a_loop():
@@ -58,3 +67,78 @@ def test_dropout_is_on_exactly_when_its_key_is_given():
     np.testing.assert_array_equal(off, again)
     assert not np.allclose(on, off)
     assert not np.allclose(on, other)
+
+
+class Moved(Raster):
+    @property
+    def coordinates(self):
+        return self.order[:, None] + 5
+
+
+class Stretched(Raster):
+    @property
+    def coordinates(self):
+        return 2 * self.order[:, None]
+
+
+def test_a_rotary_transformer_tells_distances_not_places():
+    net = Transformer(layers=1, width=16, heads=2, positions=Rotary())
+    steps = jax.random.normal(jax.random.key(0), (1, 6, 2))
+    nothing = (np.zeros((1, 0, 1), np.float32), np.zeros((1, 0), bool))
+    variables = random_variables(net, steps, Raster((6,)), nothing, 3)
+    here, moved, stretched = (
+        net.apply(variables, steps, ordering((6,)), nothing, 3)
+        for ordering in (Raster, Moved, Stretched)
+    )
+    np.testing.assert_allclose(moved, here, rtol=1e-3, atol=1e-4)
+    assert not np.allclose(stretched, here, atol=1e-2)
+
+
+def test_a_learned_position_belongs_to_a_place_not_to_a_time():
+    x, t = np.zeros((1, 6, 4), np.float32), jnp.arange(6)
+    variables = Learned().init(jax.random.key(0), x, t, Raster((2, 3, 1)), method="add")
+    raster, snake = (
+        Learned().apply(variables, x, t, ordering((2, 3, 1)), method="add")[0]
+        for ordering in (Raster, Snake)
+    )
+    assert len(np.unique(raster, axis=0)) == 6
+    np.testing.assert_array_equal(snake, raster[np.array([0, 1, 2, 5, 4, 3])])
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda n: PixelCNN(blocks=n, channels=4),
+        lambda n: Transformer(layers=n, width=16, heads=2),
+        lambda n: Transformer(layers=n, width=16, heads=2, cross_attention=True),
+    ],
+)
+def test_layers_that_add_nothing_change_nothing(make):
+    context = (jnp.ones((1, 2, 4)), jnp.ones((1, 2), bool))
+    arguments = (jnp.ones((1, 6, 1)), Raster((2, 3, 1)), context, 3)
+    last = {"up", "down", "attention_out", "cross_out"}
+    variables = silenced(random_variables(make(2), *arguments), last)
+    expected = make(0).apply(variables, *arguments)
+    np.testing.assert_allclose(make(2).apply(variables, *arguments), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("silent", [{"down"}, {"attention_out"}], ids=str)
+def test_dropout_is_on_what_each_sublayer_adds(silent):
+    """64 coins: fewer than 11 or more than 53 on one side has odds of 1e-7."""
+    block = Block(width=64, heads=2, hidden=8, dropout=0.5, cross_attention=False)
+    arguments = (jnp.ones((1, 1, 64)), jnp.ones((1, 2, 1, 32)), None)
+    variables = silenced(random_variables(block, *arguments, method="update"), silent)
+    rngs = {"dropout": jax.random.key(0)}
+    added = block.apply(variables, *arguments, rngs=rngs, method="update") - arguments[0]
+    assert 10 < (added == 0).sum() < 54
+
+
+def test_the_context_reaches_every_layer_of_a_pixelcnn():
+    net = PixelCNN(blocks=1, channels=4)
+
+    def run(value):
+        context = (jnp.full((1, 1, 4), value), jnp.ones((1, 1), bool))
+        arguments = (jnp.ones((1, 6, 1)), Raster((2, 3, 1)), context, 3)
+        return net.apply(silenced(random_variables(net, *arguments), {"first_bias"}), *arguments)
+
+    assert not np.allclose(run(0.0), run(1.0))

@@ -96,3 +96,25 @@ def test_lengths_leave_later_steps_out(model_and_variables):
     got = model.apply(variables, x, lengths=np.array([0, 5, 16]))
     expected = [0, each[1, :5].sum(), each[2].sum()]
     np.testing.assert_allclose(got, expected, rtol=1e-6)
+
+
+def test_prefixes_of_different_lengths_are_kept_and_not_counted(model_and_variables):
+    model, variables = model_and_variables
+    x, lengths = np.random.default_rng(0).integers(0, 2, (3, 4, 4, 1)), np.array([1, 5, 16])
+    steps, known = model.ordering.to_steps(x), np.arange(16) < lengths[:, None]
+    images, log_prob = ar.sample(
+        model, variables, jax.random.key(0), prefix=steps, prefix_lengths=lengths,
+        return_log_prob=True,
+    )  # fmt: skip
+    np.testing.assert_array_equal(model.ordering.to_steps(images)[known], steps[known])
+    each = model.apply(variables, images, method="step_log_probs")
+    np.testing.assert_allclose(log_prob, np.where(known, 0, each).sum(axis=1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("sampler", [ar.Sampler(temperature=0.3), ar.Sampler(top_k=1)], ids=str)
+def test_a_sampler_changes_the_draw_not_what_is_scored(model_and_variables, sampler):
+    model, variables = model_and_variables
+    images, log_prob = ar.sample(
+        model, variables, jax.random.key(0), batch_size=4, sampler=sampler, return_log_prob=True
+    )
+    np.testing.assert_allclose(log_prob, model.apply(variables, images), rtol=1e-5)

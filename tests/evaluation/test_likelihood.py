@@ -10,7 +10,7 @@ from ar_jax.evaluation import Likelihood, evaluate
 from ar_jax.training import init_state
 
 MODEL = ar.AutoregressiveModel(
-    ordering=ar.orderings.Raster((3, 2, 1)),
+    ordering=ar.orderings.Raster((3, 2, 1), (1, 2, 1)),
     conditional=ar.conditionals.MADE(hidden=(8,)),
     head=ar.heads.Categorical(5),
 )

@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import signal
 
@@ -130,3 +131,21 @@ def test_a_label_outside_the_classes_is_refused_in_any_batch(tmp_path):
     labels = np.where(np.arange(40) == 39, 5, LABELS)
     with pytest.raises(ValueError, match="condition: expected integers"):
         train(tmp_path, TrainingBatches(Arrays(EXAMPLES.x, labels), 16))
+
+
+def test_a_run_goes_on_from_the_latest_checkpoint_not_the_best(tmp_path):
+    def crash():
+        raise RuntimeError("the machine is gone")
+
+    worse, batches = iter(range(1, 9)), Watched()
+    arguments = (lambda variables: float(next(worse)), tmp_path, TRAINING)
+    with pytest.raises(RuntimeError, match="the machine is gone"):
+        fit(MODEL, Watched(9, crash), *arguments)
+    fit(MODEL, batches, *arguments)
+    assert batches.asked == [0, *range(8, 12)]
+
+
+@pytest.mark.parametrize("other", [{"ema_decay": 0.2}, {"seed": 4}], ids=str)
+def test_the_decay_and_the_seed_are_those_asked_for(tmp_path, whole, other):
+    state = train(tmp_path, training=dataclasses.replace(TRAINING, **other))
+    assert not np.array_equal(*(jax.tree.leaves(s.ema)[0] for s in (state, whole[0])))
