@@ -78,7 +78,7 @@ class Encoder(Context, kw_only=True):
             absent = self.absent(condition)
         if self.dropout == 0:
             return jnp.where(absent[:, None, None], jnp.nan, vectors), mask
-        null = self.param("null", nn.initializers.normal(1.0), (self.width,))
+        null = self.param("null", nn.initializers.normal(1.0), (self.width,), jnp.float32)
         if self.has_rng("dropout"):
             absent |= jax.random.bernoulli(self.make_rng("dropout"), self.dropout, (batch,))
         first = jnp.arange(mask.shape[1]) == 0  # the null stands alone, in the first place

@@ -145,7 +145,7 @@ class AutoregressiveModel(nn.Module):
         encoded = self.head.encode(value)
         if not jnp.issubdtype(encoded.dtype, jnp.floating):
             raise ValueError(f"head.encode: expected floating point, got {encoded.dtype}")
-        return encoded
+        return encoded.astype(encoded.dtype)  # weakly typed, it would yield to any other dtype
 
     def _context(self, condition: Array | None, encoded: jax.Array) -> Vectors:
         """The context's vectors, of the dtype of the encoded steps, and their mask."""

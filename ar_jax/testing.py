@@ -289,9 +289,15 @@ def check_model(model: AutoregressiveModel, values: int, condition: Any = None) 
         lengths = jnp.arange(8) % (known + 1)
         ragged = draw(1, prefix=steps[:, :known], prefix_lengths=lengths)
         close(ragged, drawn[:8], "a prefix of what would be drawn anyway changes nothing")
-    narrow = jax.jit(partial(apply, model))(*to_float32((variables, drawn[:64], tiled(64))))
+        # Smaller parameters: with random ones of size 1 a continuous density can be too steep for
+        # the rounding of x itself.
+        calm = jax.tree.map(lambda x: 0.3 * x, variables)
+        x = drawn[:64] if values else np.random.default_rng(1).normal(size=(64, *event))
+        log_prob = jax.jit(partial(apply, model))
+        wide = log_prob(calm, x, tiled(64))
+    narrow = log_prob(*to_float32((calm, x, tiled(64))))
     law = "float32 agrees with float64"
-    np.testing.assert_allclose(narrow, drawn_log_prob[:64], rtol=1e-3, atol=1e-3, err_msg=law)
+    np.testing.assert_allclose(narrow, wide, rtol=1e-4, atol=1e-4, err_msg=law)
 
 
 def check_work(model: AutoregressiveModel, condition: Any = None, limit: float = 1.25) -> None:

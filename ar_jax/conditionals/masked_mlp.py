@@ -110,8 +110,8 @@ class MADE(Conditional):
         kernel, bias = nn.initializers.lecun_normal(), nn.initializers.zeros
         return [
             _MaskedLayer(
-                self.param(f"kernel_{i}", kernel, (len(sources), len(units))),
-                self.param(f"bias_{i}", bias, (len(units),)),
+                self.param(f"kernel_{i}", kernel, (len(sources), len(units)), jnp.float32),
+                self.param(f"bias_{i}", bias, (len(units),), jnp.float32),
                 jnp.asarray(sources),
                 jnp.asarray(units),
             )

@@ -28,7 +28,7 @@ class Learned(Positions):
     @nn.compact
     def add(self, x: jax.Array, t: jax.Array, ordering: Ordering) -> jax.Array:
         shape = (ordering.length, x.shape[-1])
-        table = self.param("table", nn.initializers.normal(0.02), shape)
+        table = self.param("table", nn.initializers.normal(0.02), shape, jnp.float32)
         return x + table[jnp.asarray(ordering.order)[t]]
 
     def rotate(self, x: jax.Array, t: jax.Array, ordering: Ordering) -> jax.Array:

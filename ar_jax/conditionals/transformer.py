@@ -134,7 +134,7 @@ class Transformer(Conditional):
                 f"got {self.heads}"
             )
         self.embed = nn.Dense(self.width)
-        self.start = self.param("start", nn.initializers.normal(0.02), (self.width,))
+        self.start = self.param("start", nn.initializers.normal(0.02), (self.width,), jnp.float32)
         self.prefix = nn.Dense(self.width)
         self.blocks = [
             Block(

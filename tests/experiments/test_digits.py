@@ -71,7 +71,10 @@ def test_sampling_draws_with_the_sampler_that_is_asked_for(trained):
         (["--trainign.steps", "3"], "training.steps"),
         (["tarin"], "verb: expected one of train, evaluate, sample, got tarin"),
         (["evaluate", "--folder", "nowhere"], "folder: expected that of a run, got nowhere"),
-        (["sample", "--sampler.top-p", "0"], "top_p: expected above 0"),
+        (
+            ["sample", "--folder", "runs/digits-debug", "--sampler.top-p", "0"],
+            "top_p: expected above 0",
+        ),
         (["--batch-size", "0"], "batch_size: expected at least 1, got 0"),
         (
             ["sample", "--folder", "runs/digits-debug", "--columns", "999"],
