@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal, cast
 
+import jax
+
 from ar_jax.model import AutoregressiveModel
 from ar_jax.training.parallel import data_parallel, replicate
 from ar_jax.training.step import Batch, Scalars, make_eval_step
@@ -76,7 +78,8 @@ def evaluate(
     nats, counts, squares = [], [], []  # of each batch, put together in double precision
     for batch in batches:
         model.check(batch["x"], batch.get("y"))
-        sums = eval_step(variables, batch)
+        with jax.default_matmul_precision("float32"):  # accelerators would round the products
+            sums = eval_step(variables, batch)
         nats.append(float(sums["nats"]))
         counts.append(float(sums["count"]))
         squares.append(float(sums["squares"]))
