@@ -46,7 +46,8 @@ def check_ordering(ordering: Ordering) -> None:
     assert steps.shape == (2, ordering.length, ordering.block_size), "steps have the wrong shape"
     np.testing.assert_array_equal(ordering.to_event(steps), event, "to_event undoes to_steps")
     assert sorted(ordering.order) == list(range(ordering.length)), "a cell comes twice or never"
-    corners = np.ix_(*[range(0, size, side) for size, side in zip(ordering.event, ordering.block)])  # noqa: B905
+    sides = zip(ordering.event, ordering.block, strict=True)
+    corners = np.ix_(*[range(0, size, side) for size, side in sides])
     first = event[0][corners][tuple(ordering.coordinates.T)]
     np.testing.assert_array_equal(steps[0, :, 0], first, "coordinates say where a step is")
     if ordering.grid is not None:

@@ -54,7 +54,7 @@ def fit(
             state = checkpoints.restore(state)
         start = int(state.step)
         metrics = MetricsFile(folder / "metrics.jsonl", start)
-        bar = progress.add_task("", total=training.steps, completed=start, loss=math.nan)
+        bar = progress.add_task("", total=training.steps, completed=start, loss="")
         unread: list[Scalars] = []  # left on the devices, so that they need not wait
         for step in range(start + 1, training.steps + 1):
             batch = batches[step - 1]
@@ -67,7 +67,7 @@ def fit(
                 means = finite_means(unread, step)
                 bits_per_dim = means.pop("loss") / math.log(2)
                 metrics.write(step, train_bits_per_dim=bits_per_dim, **means)
-                progress.update(bar, completed=step, loss=bits_per_dim)
+                progress.update(bar, completed=step, loss=f"{bits_per_dim:.3f} bits/dim")
                 unread = []
             if validates:
                 validation = validate(state.variables)

@@ -13,11 +13,11 @@ class Rate(progress.ProgressColumn):
 
 
 def progress_bar() -> progress.Progress:
-    """Steps done, the field "loss" in bits/dim, steps per second and the time left."""
+    """Steps done, the text of the field "loss", steps per second and the time left."""
     return progress.Progress(
         progress.BarColumn(),
         progress.MofNCompleteColumn(),
-        progress.TextColumn("{task.fields[loss]:.3f} bits/dim"),
+        progress.TextColumn("{task.fields[loss]}"),
         Rate(),
         progress.TimeRemainingColumn(),
     )
