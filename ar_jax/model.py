@@ -160,7 +160,7 @@ class AutoregressiveModel(nn.Module):
     def check(self, x: Any, condition: Any = None) -> None:
         """Raises ValueError when the parts do not fit together, or x or y does not fit them."""
         check_shape("x", x, ("batch", *self.ordering.event))
-        check_positive(**{"x, examples": len(x)})
+        check_positive(examples=len(x))
         self.head.check("x", x)
         self.check_parts()
         self.context.check(condition, len(x))

@@ -1,14 +1,13 @@
 """Handwritten digits, class by class: the smallest whole run.
 
 python -m experiments.digits                        train, evaluate and draw: about a minute
-python -m experiments.digits train --training.steps 1000 --model.conditional.blocks 8
+python -m experiments.digits train --model.conditional.blocks 8 --folder runs/deeper
 python -m experiments.digits evaluate               the table again, from the checkpoint
 python -m experiments.digits sample --sampler.temperature 0.8
 python -m experiments.digits --debug                the same in seconds
 
 Learns p(image | digit) from 1400 images of 8x8 pixels in 17 grey levels, which come with the
-package. For comparison, a histogram of grey levels for each class and pixel has 2.18 bits/dim and
-91 % accuracy by Bayes' rule.
+package.
 """
 
 import dataclasses
