@@ -1,10 +1,22 @@
-"""Eight simulated devices for every test, and the full product of the laws on demand."""
+"""Eight simulated devices for every test, small data, and the full product on demand."""
+
+from pathlib import Path
 
 import jax
 import pytest
+
+from tests.prepared_data import write_prepared
 
 jax.config.update("jax_num_cpu_devices", 8)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run the laws on every combination")
+
+
+@pytest.fixture(scope="session")
+def tfds_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of small data sets as TFDS prepares them: not to be changed."""
+    folder = tmp_path_factory.mktemp("tfds")
+    write_prepared(folder)
+    return folder

@@ -1,6 +1,62 @@
-"""Data: sources of examples, and their batches."""
+"""Data: sources of examples, their transforms, and their batches."""
 
-from ar_jax.data.batches import EvaluationBatches, TrainingBatches
-from ar_jax.data.sources import Arrays, Splits, digits
+from ar_jax.data.batches import EvaluationBatches, training_batches
+from ar_jax.data.files import (
+    read_fasta,
+    read_image,
+    read_images,
+    read_npz,
+    read_recordings,
+    read_text,
+    read_wav,
+)
+from ar_jax.data.sources import (
+    Arrays,
+    Chunks,
+    Source,
+    Splits,
+    contiguous_split,
+    digits,
+    shuffled_split,
+)
+from ar_jax.data.tfds import tfds_images, tfds_text
+from ar_jax.data.tokenizers import Bytes, Characters
+from ar_jax.data.transforms import (
+    Transform,
+    binarise,
+    dequantise,
+    grey_levels,
+    mu_law,
+    mu_law_inverse,
+    unchanged,
+)
 
-__all__ = ["Arrays", "EvaluationBatches", "Splits", "TrainingBatches", "digits"]
+__all__ = [
+    "Arrays",
+    "Bytes",
+    "Characters",
+    "Chunks",
+    "EvaluationBatches",
+    "Source",
+    "Splits",
+    "Transform",
+    "binarise",
+    "contiguous_split",
+    "dequantise",
+    "digits",
+    "grey_levels",
+    "mu_law",
+    "mu_law_inverse",
+    "read_fasta",
+    "read_image",
+    "read_images",
+    "read_npz",
+    "read_recordings",
+    "read_text",
+    "read_wav",
+    "shuffled_split",
+    "tfds_images",
+    "tfds_text",
+    "training_batches",
+    "unchanged",
+]

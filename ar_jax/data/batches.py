@@ -1,47 +1,46 @@
-"""Batches of arrays in memory.
+"""Batches: dictionaries of arrays.
 
-A batch is a dictionary of arrays: "x" `[batch, *event]`, "y" `[batch, ...]` where there are
-conditions, and "mask" `[batch]` where some rows only fill the batch up.
+"x" `[batch, *event]`, "y" `[batch, ...]` where there are conditions, and "mask" `[batch]` where
+some rows only fill the batch up.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 
+import grain
 import numpy as np
 
 from ar_jax.checks import check_positive
-from ar_jax.data.sources import Arrays
+from ar_jax.data.sources import Source
+from ar_jax.data.transforms import Transform, unchanged
 
 
-@dataclass(frozen=True, eq=False)
-class TrainingBatches:
-    """An endless shuffled stream; the batch of a step depends on nothing but (seed, step).
+def training_batches(
+    source: Source, batch_size: int, seed: int = 0, transform: Transform = unchanged
+) -> grain.MapDataset[dict[str, np.ndarray]]:
+    """An endless shuffled stream: the batch of a step is a function of (seed, step).
 
-    Every epoch visits each row once, in an order of its own. Batches run on from one epoch into the
-    next, so that all are full and no row is left out.
+    Every epoch visits each row once, in an order of its own, and draws the transform's randomness
+    anew. Batches run on from one epoch into the next, so that all are full and no row is left out.
+    One element of Grain's is a whole batch: record by record costs more than a small model's step.
 
-    Attributes:
-      arrays: the examples.
-      batch_size: rows of a batch.
-      seed: of the shuffling.
+    Args:
+      source: the examples.
+      batch_size: rows of a batch, over all devices and processes.
+      seed: of the order and of the transform.
+      transform: of "x", e.g. `binarise`.
     """
+    check_positive(batch_size=batch_size, examples=len(source))
+    if seed < 0:
+        raise ValueError(f"seed: expected at least 0, got {seed}")
 
-    arrays: Arrays
-    batch_size: int
-    seed: int = 0
+    def transformed(
+        batch: dict[str, np.ndarray], rng: np.random.Generator
+    ) -> dict[str, np.ndarray]:
+        return batch | {"x": transform(batch["x"], rng)}
 
-    def __post_init__(self) -> None:
-        check_positive(batch_size=self.batch_size, examples=len(self.arrays))
-
-    def __getitem__(self, step: int) -> dict[str, np.ndarray]:
-        positions = step * self.batch_size + np.arange(self.batch_size)
-        epochs, offsets = np.divmod(positions, len(self.arrays))
-        rows = [
-            _permutation(self.seed, epoch, len(self.arrays))[offsets[epochs == epoch]]
-            for epoch in range(epochs[0], epochs[-1] + 1)
-        ]
-        return self.arrays.batch(np.concatenate(rows))
+    rows = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat().batch(batch_size)
+    return rows.map(source.batch).random_map(transformed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,26 +50,21 @@ class EvaluationBatches:
     The last batch is filled up with copies of the last example, so that all have one shape.
 
     Attributes:
-      arrays: the examples.
+      source: the examples.
       batch_size: rows of a batch.
     """
 
-    arrays: Arrays
+    source: Source
     batch_size: int
 
     def __post_init__(self) -> None:
-        check_positive(batch_size=self.batch_size, examples=len(self.arrays))
+        check_positive(batch_size=self.batch_size, examples=len(self.source))
 
     def __len__(self) -> int:
-        return -(-len(self.arrays) // self.batch_size)
+        return -(-len(self.source) // self.batch_size)
 
     def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
-        for start in range(0, len(self.arrays), self.batch_size):
+        for start in range(0, len(self.source), self.batch_size):
             rows = start + np.arange(self.batch_size)
-            mask = rows < len(self.arrays)
-            yield self.arrays.batch(np.minimum(rows, len(self.arrays) - 1)) | {"mask": mask}
-
-
-@lru_cache(maxsize=2)  # a batch touches this epoch and perhaps the next
-def _permutation(seed: int, epoch: int, rows: int) -> np.ndarray:
-    return np.random.default_rng((seed, epoch)).permutation(rows)
+            mask = rows < len(self.source)
+            yield self.source.batch(np.minimum(rows, len(self.source) - 1)) | {"mask": mask}

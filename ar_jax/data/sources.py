@@ -1,9 +1,28 @@
-"""Data sets, as arrays in memory."""
+"""Data sets: rows of events and of their conditions."""
 
+from collections.abc import Callable, Sized
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Generic, Protocol, TypeVar
 
 import numpy as np
+
+from ar_jax.checks import check_positive
+from ar_jax.data.transforms import Transform
+
+Part = TypeVar("Part", bound=Sized)
+Other = TypeVar("Other", bound=Sized)
+Sequence = TypeVar("Sequence", str, np.ndarray)
+
+
+class Source(Protocol):
+    """Examples that can be read by their row."""
+
+    def __len__(self) -> int: ...
+
+    def batch(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The given rows as "x" `[batch, *event]` and, with conditions, "y" `[batch, ...]`."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -12,10 +31,10 @@ class Arrays:
 
     Attributes:
       x: events `[examples, *event]`.
-      y: their conditions `[examples, ...]`, or None.
+      y: their conditions `[examples, ...]`, or None; the model's context checks them.
 
     Raises:
-      ValueError: when x and y differ in length.
+      ValueError: when x and y differ in length, or x holds NaN or infinity.
     """
 
     x: np.ndarray
@@ -24,26 +43,125 @@ class Arrays:
     def __post_init__(self) -> None:
         if self.y is not None and len(self.y) != len(self.x):
             raise ValueError(f"y: expected {len(self.x)} rows, as in x, got {len(self.y)}")
+        _check_finite("x", self.x)
 
     def __len__(self) -> int:
         return len(self.x)
 
     def batch(self, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """The given rows as the dictionary that training and evaluation steps read."""
+        """The given rows as "x" `[batch, *event]` and, with conditions, "y" `[batch, ...]`."""
         x = {"x": self.x[rows]}
         return x if self.y is None else x | {"y": self.y[rows]}
 
+    def transformed(self, transform: Transform, seed: int) -> "Arrays":
+        """These examples with a transform's randomness drawn once and for all."""
+        return Arrays(transform(self.x, np.random.default_rng(seed)), self.y)
+
 
 @dataclass(frozen=True, eq=False)
-class Splits:
-    """A data set in its three parts."""
+class Chunks:
+    """Windows of one long sequence, such as a text.
 
-    train: Arrays
-    validation: Arrays
-    test: Arrays
+    Row i starts at offset `i * stride`: rows in random order are random offsets. What precedes a
+    window can be its condition, so that the first of its symbols has a context too. A window
+    that would reach past the end is left out.
+
+    Attributes:
+      tokens: the sequence `[symbols, ...]`.
+      length: symbols of an event.
+      stride: symbols from one window to the next; `length` scores each symbol once.
+      preceding: symbols before the window that are its condition y `[batch, preceding, ...]`; with
+        0 there is no condition.
+
+    Raises:
+      ValueError: when the sequence is shorter than one window, or holds NaN or infinity.
+    """
+
+    tokens: np.ndarray
+    length: int
+    stride: int = 1
+    preceding: int = 0
+
+    def __post_init__(self) -> None:
+        check_positive(length=self.length, stride=self.stride)
+        if self.preceding < 0:
+            raise ValueError(f"preceding: expected at least 0, got {self.preceding}")
+        if len(self.tokens) < self.preceding + self.length:
+            raise ValueError(
+                f"tokens: expected at least {self.preceding + self.length} symbols, one window, "
+                f"got {len(self.tokens)}; shorten the length or give more"
+            )
+        _check_finite("tokens", self.tokens)
+
+    def __len__(self) -> int:
+        return (len(self.tokens) - self.preceding - self.length) // self.stride + 1
+
+    def batch(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """The given windows as "x" `[batch, length, ...]`, and "y" if something precedes."""
+        offsets = np.arange(self.preceding + self.length)
+        windows = self.tokens[np.asarray(rows)[:, None] * self.stride + offsets]
+        x = {"x": windows[:, self.preceding :]}
+        return x | {"y": windows[:, : self.preceding]} if self.preceding else x
 
 
-def digits() -> Splits:
+@dataclass(frozen=True, eq=False)
+class Splits(Generic[Part]):
+    """A data set in its three parts: of one kind, such as sources, texts or rows.
+
+    Raises:
+      ValueError: when a part is empty.
+    """
+
+    train: Part
+    validation: Part
+    test: Part
+
+    def __post_init__(self) -> None:
+        for name, part in vars(self).items():
+            if not len(part):
+                raise ValueError(f"{name}: expected at least 1 example, got an empty split")
+
+    def map(self, function: Callable[[Part], Other]) -> "Splits[Other]":
+        """The function of each part."""
+        return Splits(function(self.train), function(self.validation), function(self.test))
+
+
+def shuffled_split(examples: int, validation: int, test: int, seed: int = 0) -> Splits[np.ndarray]:
+    """Rows of a data set that comes without a split: of images, recordings, sequences.
+
+    The same arguments give the same split for ever.
+
+    Args:
+      examples: how many there are.
+      validation: how many of them validate.
+      test: how many of them test.
+      seed: of the permutation that deals them out.
+
+    Returns:
+      Rows `[examples of the part]`, int64.
+    """
+    return contiguous_split(np.random.default_rng(seed).permutation(examples), validation, test)
+
+
+def contiguous_split(sequence: Sequence, validation: int, test: int) -> Splits[Sequence]:
+    """The parts of one long sequence: the beginning to train, then validation, the end to test.
+
+    Args:
+      sequence: a text or an array `[symbols, ...]`.
+      validation: symbols to validate.
+      test: symbols to test.
+    """
+    check_positive(validation=validation, test=test)
+    train = len(sequence) - validation - test
+    if train < 1:
+        raise ValueError(
+            f"validation, test: expected fewer than the {len(sequence)} examples in sum, "
+            f"got {validation} + {test}"
+        )
+    return Splits(sequence[:train], sequence[train : train + validation], sequence[-test:])
+
+
+def digits() -> Splits[Arrays]:
     """Handwritten digits of 8x8 pixels in 17 grey levels: 1400 / 100 / 297 examples.
 
     UCI's Optical Recognition of Handwritten Digits (Alpaydin and Kaynak, 1998; CC BY 4.0), shipped
@@ -59,3 +177,25 @@ def digits() -> Splits:
         validation=Arrays(x[1400:1500], y[1400:1500]),
         test=Arrays(x[1500:], y[1500:]),
     )
+
+
+def stacked(events: list[np.ndarray], names: list[str]) -> np.ndarray:
+    """Events of one shape as `[examples, *event]`; the names are for the error."""
+    for event, name in zip(events, names, strict=True):
+        if event.shape != events[0].shape:
+            raise ValueError(
+                f"{name}: expected shape {list(events[0].shape)}, as {names[0]}, "
+                f"got {list(event.shape)}; crop or resize it"
+            )
+    return np.stack(events)
+
+
+def _check_finite(name: str, values: np.ndarray) -> None:
+    """Raises where a row holds NaN or infinity: one would spoil every parameter in one step."""
+    if np.issubdtype(values.dtype, np.floating):
+        finite = np.all(np.isfinite(values), axis=tuple(range(1, values.ndim)))
+        if not finite.all():
+            raise ValueError(
+                f"{name}: expected finite numbers, got NaN or infinity in row {finite.argmin()} "
+                f"({(~finite).sum()} of {len(finite)} rows); leave it out or fill it in"
+            )

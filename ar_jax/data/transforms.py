@@ -1,0 +1,93 @@
+"""Transforms of events: functions of a batch and of the randomness that they draw from."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+"""`[batch, *event]` and the randomness of this batch -> `[batch, *event]`."""
+
+
+def unchanged(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The events as they are."""
+    return x
+
+
+def binarise(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Bytes to bits, each 1 with probability byte / 255.
+
+    Drawn anew in every epoch this is *dynamic* binarisation; drawn once, a *static* one (see
+    `Arrays.transformed`). Likelihoods of the two are not comparable.
+
+    Args:
+      x: `[batch, *event]`, uint8.
+      rng: what to draw from.
+
+    Returns:
+      `[batch, *event]`, int32, 0 or 1.
+    """
+    return (rng.random(x.shape, np.float32) * 255 < x).astype(np.int32)
+
+
+def dequantise(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Integers to real numbers by adding uniform noise from 0 to 1 (arXiv 1511.01844).
+
+    The mean log-density of the result, in the units of the integers, is a lower bound on their
+    log-probability.
+
+    Args:
+      x: `[batch, *event]`, integers.
+      rng: what to draw from.
+
+    Returns:
+      `[batch, *event]`, float32.
+    """
+    start = x.astype(np.float32)
+    noisy = start + rng.random(x.shape, np.float32)
+    return np.minimum(noisy, np.nextafter(start + 1, start))  # a sum may round up to the next
+
+
+def grey_levels(x: np.ndarray, levels: int) -> np.ndarray:
+    """Bytes to fewer grey levels of equal width.
+
+    Args:
+      x: `[batch, *event]`, uint8.
+      levels: how many, 2 to 256.
+
+    Returns:
+      `[batch, *event]`, int32, 0 ... levels - 1.
+    """
+    if not 2 <= levels <= 256:
+        raise ValueError(f"levels: expected 2 ... 256, got {levels}")
+    return x.astype(np.int32) * levels // 256
+
+
+def mu_law(samples: np.ndarray) -> np.ndarray:
+    """Sound in 256 levels, finer the softer it is (mu = 255, as in arXiv 1609.03499).
+
+    The levels divide `sign(s) log(1 + 255 |s|) / log 256`, where s is the sample over 32768,
+    evenly from -1 to 1. (ITU's G.711 has straight pieces for the logarithm.)
+
+    Args:
+      samples: `[batch, *event]`, int16.
+
+    Returns:
+      `[batch, *event]`, uint8.
+    """
+    sound = samples / np.float32(32768)
+    compressed = np.sign(sound) * np.log1p(255 * np.abs(sound)) / np.log(np.float32(256))
+    return np.floor((compressed + 1) / 2 * 255 + 0.5).astype(np.uint8)
+
+
+def mu_law_inverse(codes: np.ndarray) -> np.ndarray:
+    """Levels to sound: the middle of each; `mu_law` gives the levels back.
+
+    Args:
+      codes: `[batch, *event]`, integers 0 ... 255.
+
+    Returns:
+      `[batch, *event]`, int16.
+    """
+    compressed = codes / np.float32(255) * 2 - 1
+    sound = np.sign(compressed) * np.expm1(np.abs(compressed) * np.log(np.float32(256))) / 255
+    return np.clip(np.rint(sound * 32768), -32768, 32767).astype(np.int16)
