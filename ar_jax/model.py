@@ -145,7 +145,9 @@ class AutoregressiveModel(nn.Module):
         encoded = self.head.encode(value)
         if not jnp.issubdtype(encoded.dtype, jnp.floating):
             raise ValueError(f"head.encode: expected floating point, got {encoded.dtype}")
-        return encoded.astype(encoded.dtype)  # weakly typed, it would yield to any other dtype
+        # The network computes in the dtype of its parameters, so half of them make half precision.
+        parameters = jax.tree.leaves(self.variables.get("params", {}))
+        return encoded.astype(jnp.result_type(*parameters) if parameters else encoded.dtype)
 
     def _context(self, condition: Array | None, encoded: jax.Array) -> Vectors:
         """The context's vectors, of the dtype of the encoded steps, and their mask."""

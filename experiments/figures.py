@@ -1,6 +1,6 @@
 """Pictures of runs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,27 +8,28 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 
-def draw_classes(
-    path: Path, samples: np.ndarray, data: np.ndarray, levels: int, names: Sequence[str]
+def draw_images(
+    path: Path, panels: Mapping[str, np.ndarray], levels: int, names: Sequence[str] = ()
 ) -> None:
-    """Samples beside data, a class in each row.
+    """Grids of images side by side, e.g. samples and data.
 
     Args:
       path: of the PNG.
-      samples: `[classes, columns, height, width, 1]`, grey levels, 0 is paper.
-      data: like samples.
+      panels: `[rows, columns, height, width, 1]` each under its title; levels, 0 is paper.
       levels: how many grey levels there are.
-      names: of the classes.
+      names: of the rows.
     """
-    figure, axes = plt.subplots(1, 2, figsize=(9, 4.7), layout="constrained")
-    for ax, images, title in zip(axes, (samples, data), ("samples", "data"), strict=True):
-        classes, columns, height, width = images.shape[:4]
+    figure, axes = plt.subplots(
+        1, len(panels), figsize=(4.5 * len(panels), 4.7), layout="constrained", squeeze=False
+    )
+    for ax, (title, images) in zip(axes[0], panels.items(), strict=True):
+        rows, columns, height, width = images.shape[:4]
         framed = np.pad(images[..., 0], ((0, 0), (0, 0), (1, 0), (1, 0)))
-        page = framed.transpose(0, 2, 1, 3).reshape(classes * (height + 1), columns * (width + 1))
+        page = framed.transpose(0, 2, 1, 3).reshape(rows * (height + 1), columns * (width + 1))
         ax.imshow(page, cmap="gray_r", vmin=0, vmax=levels - 1, interpolation="nearest")
         ax.set_title(title)
         ax.set_xticks([])
-        ax.set_yticks((np.arange(classes) + 0.5) * (height + 1), names)
+        ax.set_yticks((np.arange(len(names)) + 0.5) * (height + 1), names)
         ax.tick_params(length=0)
         for side in ax.spines.values():
             side.set_visible(False)
@@ -44,16 +45,20 @@ def draw_curves(path: Path, records: Sequence[dict[str, Any]]) -> None:
       records: lines of `metrics.jsonl`.
     """
     figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+    last = []
     for name, marker, label in (
-        ("train_bits_per_dim", "", "training, with dropout"),
+        ("train_bits_per_dim", "", "training, with dropout if there is any"),
         ("validation_bits_per_dim", "o", "validation, averaged parameters"),
     ):
         points = [(r["step"], r[name]) for r in records if name in r]
-        ax.plot(*zip(*points, strict=True), marker=marker, label=label)
+        if points:
+            steps, values = zip(*points, strict=True)
+            ax.plot(steps, values, marker=marker, markersize=4, label=label)
+            last += values[len(values) // 5 :]  # the first steps are far above
     ax.set_xlabel("step")
     ax.set_ylabel("bits/dim")
-    validation = [r["validation_bits_per_dim"] for r in records if "validation_bits_per_dim" in r]
-    ax.set_ylim(min(validation) - 0.4, min(validation) + 1.2)  # the first steps are far above
+    margin = 0.05 * (max(last) - min(last))
+    ax.set_ylim(min(last) - margin, max(last) + margin)
     ax.grid(alpha=0.3)
     ax.legend()
     figure.savefig(path, dpi=120)

@@ -1,19 +1,193 @@
-"""What experiments share: verbs on the command line, and the run folder."""
+"""What experiments share: their verbs on the command line, and the run folder."""
 
+import ctypes
 import dataclasses
 import json
 import shlex
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
+import jax
 import tyro
+from rich.console import Console
+from rich.table import Table
 
+import ar_jax as ar
+from ar_jax.data import EvaluationBatches, Splits, Transform, training_batches, unchanged
+from ar_jax.evaluation import Likelihood, evaluate
+from ar_jax.training import Checkpoints, Training, fit, init_state, living, read_metrics
 from ar_jax.training.parallel import devices
+from experiments.figures import draw_curves
 
 Config = TypeVar("Config")
 Verb = Callable[[list[str]], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """Draw from a trained model.
+
+    Attributes:
+      sampler: how a value is drawn.
+      seed: of the draw.
+      folder: of the run; gets the samples.
+    """
+
+    sampler: ar.Sampler = ar.Sampler()
+    seed: int = 0
+    folder: Path = Path()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Experiment(ABC):
+    """What is learned, from which data, and how.
+
+    Attributes:
+      model: what is learned.
+      training: how.
+      batch_size: examples of a step; the devices divide it.
+      folder: of the run; the same command goes on where it stopped.
+      debug: shrink all that is not given here, to a few seconds.
+    """
+
+    model: ar.AutoregressiveModel
+    training: Training
+    batch_size: int = 64
+    folder: Path
+    debug: bool = False
+
+    small: ClassVar[ar.conditionals.Conditional]  # that of --debug
+    sample: ClassVar[Sample] = Sample()  # the defaults of drawing
+    transform: ClassVar[Transform] = staticmethod(unchanged)  # of training events, in every epoch
+
+    @cached_property
+    @abstractmethod
+    def splits(self) -> Splits:
+        """The data."""
+
+    @abstractmethod
+    def draw(self, variables: Any, options: Any, path: Path) -> Path:
+        """Draws samples into a file, which has a suffix of its own; options are like `sample`."""
+
+    def preset(self, arguments: Sequence[str]) -> Self:
+        """These defaults, as the given arguments change them all at once."""
+        if "--debug" not in arguments:
+            return self
+        training = dataclasses.replace(self.training, steps=20, log_every=5, validate_every=10)
+        folder = self.folder.with_name(self.folder.name + "-debug")
+        model = self.model.clone(conditional=self.small)
+        return dataclasses.replace(self, model=model, training=training, folder=folder, debug=True)
+
+    def figures(self, variables: Any) -> dict[str, Any]:
+        """What the test split says of the model."""
+        batches = EvaluationBatches(self.splits.test, self.batch_size)
+        return {"likelihood": evaluate(self.model, variables, batches, "test")}
+
+    def train(self) -> int:
+        """Trains to the end or to an interruption; returns the number of steps made."""
+        batches = training_batches(
+            self.splits.train, self.batch_size, self.training.seed, self.transform
+        )
+        held_out = EvaluationBatches(self.splits.validation, self.batch_size)
+
+        def validate(variables: Any) -> float:
+            return evaluate(self.model, variables, held_out, "validation").bits_per_dim
+
+        def preview(variables: Any, step: int) -> None:
+            path = self.folder / "samples" / f"{step:06d}"
+            path.parent.mkdir(exist_ok=True)
+            self.draw(variables, self.sample, path)
+
+        state = fit(self.model, batches, validate, self.folder, self.training, preview)
+        return int(state.step)
+
+    def restore(self) -> Any:
+        """The variables with the best validation."""
+        optimizer = self.training.optimizer.transformation(self.training.steps)
+        example = training_batches(self.splits.train, self.batch_size, 0, self.transform)[0]
+        state = init_state(self.model, optimizer, self.training.seed, example)
+        with Checkpoints(self.folder / "checkpoints") as checkpoints:
+            return checkpoints.restore(state, checkpoints.best).variables
+
+    def report(self, variables: Any, program: str) -> None:
+        """Prints the figures and writes them, with the command and device that they came from."""
+        seconds = [r["cpu_seconds"] for r in read_metrics(self.folder / "metrics.jsonl")][-1]
+        results = {
+            "command": f"{program} {shlex.join(arguments_of(self.folder))}".rstrip(),
+            "device": devices(),
+            "seed": self.training.seed,
+            "parameters": sum(leaf.size for leaf in jax.tree.leaves(variables)),
+            "training_cpu_seconds": seconds,
+            **self.figures(variables),
+        }
+        written = {name: describe(value) for name, value in results.items()}
+        (self.folder / "results.json").write_text(json.dumps(written, indent=2) + "\n")
+        table = Table(title=self.folder.name, show_header=False)
+        for name, value in results.items():
+            table.add_row(name.replace("_", " "), readable(value))
+        Console().print(table)
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Evaluate a trained model on the test split.
+
+    Attributes:
+      folder: of the run.
+    """
+
+    folder: Path = Path()
+
+
+def main(experiment: Experiment, overview: str) -> None:
+    """Runs the verb that the command line names: train (when it names none), evaluate or sample.
+
+    Args:
+      experiment: its defaults.
+      overview: what `--help` without a verb tells.
+    """
+    spec = sys.modules["__main__"].__spec__
+    program = f"python -m {spec.name if spec else sys.argv[0]}"
+
+    def configure(arguments: list[str]) -> Experiment:
+        return parse(experiment.preset(arguments), arguments, f"{program} train")
+
+    def trained(folder: Path) -> Experiment:
+        return dataclasses.replace(configure(arguments_of(folder)), folder=folder)
+
+    def train_verb(arguments: list[str]) -> None:
+        config = configure(arguments)
+        _ = config.splits  # data that is not there is told before anything is written
+        with living(config.folder):
+            begin(config.folder, config, arguments)
+            step = config.train()
+            records = read_metrics(config.folder / "metrics.jsonl")
+            draw_curves(config.folder / "curves.png", records)
+            if step < config.training.steps and not config.training.patience:
+                Console().print(f"Stopped at step {step}; the same command goes on from there.")
+                return
+            variables = config.restore()
+            config.report(variables, program)
+            tell(config.draw(variables, config.sample, config.folder / "samples"))
+
+    def evaluate_verb(arguments: list[str]) -> None:
+        default = Evaluate(folder=experiment.folder)
+        config = trained(parse(default, arguments, f"{program} evaluate").folder)
+        config.report(config.restore(), program)
+
+    def sample_verb(arguments: list[str]) -> None:
+        default = dataclasses.replace(experiment.sample, folder=experiment.folder)
+        options = parse(default, arguments, f"{program} sample")
+        config = trained(options.folder)
+        tell(config.draw(config.restore(), options, config.folder / "samples"))
+
+    verbs = {"train": train_verb, "evaluate": evaluate_verb, "sample": sample_verb}
+    verbs |= {"check": lambda arguments: print(configure(arguments).folder)}  # before a long launch
+    dispatch(program, verbs, "train", overview)
 
 
 def dispatch(program: str, verbs: dict[str, Verb], default: str, overview: str) -> None:
@@ -35,6 +209,7 @@ def dispatch(program: str, verbs: dict[str, Verb], default: str, overview: str) 
     verb = default
     if arguments and not arguments[0].startswith("-"):
         verb, *arguments = arguments
+    keep_memory()
     try:
         if verb not in verbs:
             raise ValueError(f"verb: expected one of {', '.join(verbs)}, got {verb}")
@@ -43,17 +218,26 @@ def dispatch(program: str, verbs: dict[str, Verb], default: str, overview: str) 
         sys.exit(f"{program}: {error}")
 
 
+def keep_memory() -> None:
+    """Keeps glibc from returning memory to the system after every step.
+
+    XLA allocates its temporaries anew in each step on a CPU: the page faults cost up to half of the
+    time. Memory stays at its peak instead.
+    """
+    if sys.platform == "linux":
+        mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)  # other C libraries lack it
+        for parameter, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**29), (-8, 1)):
+            mallopt(parameter, value)  # no mmap; no trimming; 512 MiB at a time; one arena
+
+
 def parse(default: Config, arguments: Sequence[str], program: str) -> Config:
     """A configuration from arguments; each field of each of its parts is an option."""
     options = (tyro.conf.AvoidSubcommands,)
     return tyro.cli(type(default), default=default, prog=program, args=arguments, config=options)
 
 
-def begin(folder: Path, config: Any, arguments: Sequence[str]) -> bool:
+def begin(folder: Path, config: Any, arguments: Sequence[str]) -> None:
     """Writes the configuration into a run's folder: as JSON to read, as arguments to parse again.
-
-    Returns:
-      Whether the run goes on from a checkpoint.
 
     Raises:
       FileExistsError: when the folder holds a run of another configuration; it is left alone.
@@ -69,7 +253,6 @@ def begin(folder: Path, config: Any, arguments: Sequence[str]) -> bool:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "arguments.json").write_text(json.dumps(list(arguments)) + "\n")
     path.write_text(described)
-    return trained
 
 
 def arguments_of(folder: Path) -> list[str]:
@@ -84,14 +267,6 @@ def arguments_of(folder: Path) -> list[str]:
     return json.loads(path.read_text())
 
 
-def record(folder: Path, program: str, **results: Any) -> None:
-    """Writes what an evaluation found, with the command and the device that it came from."""
-    command = f"{program} {shlex.join(arguments_of(folder))}".rstrip()
-    described = {name: describe(value) for name, value in results.items()}
-    lines = json.dumps({"command": command, "device": devices()} | described, indent=2)
-    (folder / "results.json").write_text(lines + "\n")
-
-
 def describe(part: Any) -> Any:
     """A nested configuration as JSON, each part with the name of its class."""
     if not dataclasses.is_dataclass(part):
@@ -100,4 +275,22 @@ def describe(part: Any) -> Any:
     return {"class": type(part).__name__} | {name: describe(getattr(part, name)) for name in fields}
 
 
-_LEFT_OUT = ("parent", "name", "folder")  # Linen's bookkeeping, and where the run happens to be
+def tell(drawn: Path) -> None:
+    """Prints a text, or where to look at a picture."""
+    text = drawn.read_text() if drawn.suffix == ".txt" else f"Drew {drawn}"
+    Console().print(text, markup=False, highlight=False)
+
+
+def readable(value: Any) -> str:
+    """A figure as a person reads it."""
+    if isinstance(value, Likelihood) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
+
+
+_LEFT_OUT = (
+    "parent",
+    "name",
+    "folder",
+    "dir",
+)  # Linen's bookkeeping, and where things happen to be

@@ -1,0 +1,178 @@
+"""What experiments on images share."""
+
+import dataclasses
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import jax
+import numpy as np
+
+import ar_jax as ar
+from ar_jax.data import Arrays, Splits, binarise, read_image, tfds_images
+from experiments.figures import draw_images
+from experiments.run import Experiment, Sample
+
+CLASSES = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleImages(Sample):
+    """Draw images, or complete some.
+
+    Attributes:
+      columns: images in each of ten rows.
+      known: share of the steps that are given, in the model's order; the rest is completed.
+      image: a PNG to complete, of the data's size with ink light on dark; left out, images of the
+        test split are completed.
+    """
+
+    columns: int = 10
+    known: float = 0.0
+    image: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageExperiment(Experiment):
+    """Images in grey levels, of ten classes; a model whose context is ClassLabel is told which."""
+
+    sample: ClassVar[Sample] = SampleImages()
+    levels: ClassVar[int]
+    classes: ClassVar[Sequence[str]] = "0123456789"
+
+    @property
+    def class_labels(self) -> bool:
+        """Whether the model is one of p(image | class)."""
+        return isinstance(self.model.context, ar.contexts.ClassLabel)
+
+    def draw(self, variables: Any, options: Any, path: Path) -> Path:
+        data, ordering, known = self.splits.test, self.model.ordering, self._known(options)
+        rows = self._rows(options.columns)
+        x = data.batch(rows)["x"]
+        if options.image:
+            x = np.broadcast_to(self._given(Path(options.image)), x.shape)
+        samples = ar.sample(
+            self.model, variables, jax.random.key(options.seed), sampler=options.sampler,
+            batch_size=len(rows),
+            condition=np.repeat(np.arange(CLASSES), options.columns) if self.class_labels else None,
+            prefix=ordering.to_steps(x)[:, :known] if known else None,
+        )  # fmt: skip
+        panels = {"samples": samples, "data": x}
+        if known:
+            steps = np.array(ordering.to_steps(x), float)
+            steps[:, known:] = (self.levels - 1) / 4
+            panels = {"given": ordering.to_event(steps), "completed": samples, "data": x}
+        path = path.with_suffix(".png")
+        shape = (CLASSES, options.columns, *ordering.event)
+        grids = {title: np.reshape(images, shape) for title, images in panels.items()}
+        draw_images(path, grids, self.levels, self.classes if self.class_labels else ())
+        return path
+
+    def _rows(self, columns: int) -> np.ndarray:
+        """The images of the test split that are shown: by class if the model knows classes."""
+        data = self.splits.test
+        labels = data.batch(np.arange(len(data)))["y"] if self.class_labels else None
+        fewest = len(data) // CLASSES if labels is None else int(np.bincount(labels).min())
+        if not 1 <= columns <= fewest:
+            raise ValueError(f"columns: expected 1 ... {fewest} of each row, got {columns}")
+        if labels is None:
+            return np.arange(CLASSES * columns)
+        return np.concatenate([np.flatnonzero(labels == c)[:columns] for c in range(CLASSES)])
+
+    def _known(self, options: SampleImages) -> int:
+        """How many steps are given."""
+        if not 0 <= options.known <= 1 or (options.image and not options.known):
+            raise ValueError(
+                "known: expected a share from 0 to 1, above 0 with an image to complete, "
+                f"got {options.known}"
+            )
+        return round(options.known * self.model.ordering.length)
+
+    def _given(self, path: Path) -> np.ndarray:
+        """An image file as levels."""
+        image = read_image(path).astype(np.int32)
+        if image.shape != self.model.ordering.event:
+            raise ValueError(
+                f"image: expected shape {list(self.model.ordering.event)}, as the model's, "
+                f"got {path} of {list(image.shape)}"
+            )
+        return image * self.levels // 256
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Where the data is.
+
+    Attributes:
+      dir: folder of data sets that TFDS prepared; left out, that of TFDS_DATA_DIR, or TFDS's own.
+    """
+
+    dir: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BinarisedMnist(ImageExperiment):
+    """MNIST's 28x28 pixels as bits.
+
+    Training draws the bits anew in every epoch, with the pixels' levels as probabilities; the
+    validation and the test split are drawn once, the same for every run.
+
+    Attributes:
+      data: where it is.
+      class_conditional: learn p(image | digit): the context is ClassLabel.
+    """
+
+    data: Data = Data()
+    class_conditional: bool = False
+
+    levels: ClassVar[int] = 2
+    transform = staticmethod(binarise)
+
+    @cached_property
+    def splits(self) -> Splits:
+        splits = labelled("mnist", self)
+        return dataclasses.replace(
+            splits,
+            validation=splits.validation.transformed(binarise, seed=0),
+            test=splits.test.transformed(binarise, seed=1),
+        )
+
+    def preset(self, arguments: Sequence[str]) -> Self:
+        config = super().preset(arguments)
+        if "--class-conditional" not in arguments:
+            return config
+        model = config.model.clone(context=ar.contexts.ClassLabel(CLASSES, dropout=0.1))
+        folder = config.folder.with_name(config.folder.name + "-by-class")
+        return dataclasses.replace(config, model=model, folder=folder, class_conditional=True)
+
+
+def labelled(name: str, experiment: Any) -> Splits:
+    """Images of TFDS; with their labels if the model reads them, few of them for `--debug`."""
+    splits = tfds_images(name, experiment.data.dir)
+
+    def part(arrays: Arrays) -> Arrays:
+        size = 500 if experiment.debug else len(arrays)
+        labels = arrays.y[:size] if experiment.class_labels and arrays.y is not None else None
+        return Arrays(arrays.x[:size], labels)
+
+    return Splits(part(splits.train), part(splits.validation), part(splits.test))
+
+
+def patch_transformer(pixel: ar.heads.Head) -> ar.AutoregressiveModel:
+    """Images of 28x28 pixels, patch by patch, and pixel by pixel inside a patch.
+
+    Args:
+      pixel: the head of one pixel.
+    """
+    patch = ar.AutoregressiveModel(
+        ordering=ar.orderings.Raster((4, 4, 1)),
+        conditional=ar.conditionals.MADE(hidden=(256,)),
+        head=pixel,
+        context=ar.contexts.Vector(size=128, width=128),
+    )
+    return ar.AutoregressiveModel(
+        ordering=ar.orderings.Raster((28, 28, 1), block=(4, 4, 1)),
+        conditional=ar.conditionals.Transformer(layers=4, width=128, heads=4),
+        head=ar.heads.Nested(patch),
+    )

@@ -1,0 +1,50 @@
+"""What experiments on text and sound share."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+import ar_jax as ar
+
+
+def continue_sequence(
+    model: ar.AutoregressiveModel,
+    variables: Any,
+    key: jax.Array,
+    known: np.ndarray,
+    length: int,
+    sampler: ar.Sampler,
+) -> np.ndarray:
+    """Draws on beyond the length of an event, window after window.
+
+    Each window begins with the second half of what is there, so that a value is drawn given half a
+    window at least (or all that is there).
+
+    Args:
+      model: of windows `(window,)` in raster order; with the context `Tokens` they are given the
+        symbols before the window.
+      variables: its parameters.
+      key: random key.
+      known: `[n]`, what is there; not empty if the windows are given symbols.
+      length: how many values to draw.
+      sampler: how a value is drawn.
+
+    Returns:
+      `[n + length]`: what was known and what was drawn.
+    """
+    (window,), block = model.ordering.event, model.ordering.block_size
+    given = model.context.length if isinstance(model.context, ar.contexts.Tokens) else 0
+    if len(known) < given:
+        raise ValueError(f"prompt: expected at least {given} symbols, got {len(known)}")
+    sequence = known
+    while len(sequence) < len(known) + length:
+        kept = min(window // 2, len(sequence) - given) // block * block
+        start = len(sequence) - kept
+        drawn = ar.sample(
+            model, variables, jax.random.fold_in(key, len(sequence)), sampler=sampler, batch_size=1,
+            condition=sequence[None, start - given : start] if given else None,
+            prefix=sequence[start:].reshape(1, -1, block) if kept else None,
+        )  # fmt: skip
+        sequence = np.concatenate([sequence[:start], np.asarray(drawn)[0]])
+    return sequence[: len(known) + length]

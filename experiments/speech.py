@@ -1,0 +1,140 @@
+"""Speech at 8 kHz, by a transformer over blocks of samples.
+
+python -m experiments.speech --data.path sounds/         train, evaluate and draw
+python -m experiments.speech evaluate                    the figures again
+python -m experiments.speech sample --seconds 4          writes samples.wav
+python -m experiments.speech sample --prompt hello.wav   goes on from a recording
+python -m experiments.speech --data.path sounds/ --debug the same in seconds
+
+The samples are mu-law codes (256 levels, as in arXiv 1609.03499). A step is a block of 16 of them,
+2 ms; the features of a block are the condition of a small MADE over its codes, each a mixture of
+logistics. The data is any folder of recordings, e.g. the prompts of Asterisk, an hour of one voice:
+https://downloads.asterisk.org/pub/telephony/sounds/asterisk-core-sounds-en-wav-current.tar.gz
+"""
+
+import dataclasses
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import jax
+import numpy as np
+from scipy.io import wavfile
+
+import ar_jax as ar
+from ar_jax.data import (
+    Chunks,
+    Splits,
+    mu_law,
+    mu_law_inverse,
+    read_recordings,
+    read_wav,
+    shuffled_split,
+)
+from ar_jax.training import AdamW, Training
+from experiments.run import Experiment, Sample, main
+from experiments.sequences import continue_sequence
+
+RATE, WINDOW, BLOCK = 8000, 2048, 16
+
+
+def block_transformer() -> ar.AutoregressiveModel:
+    """Windows of codes, block by block, and code by code inside a block."""
+    block = ar.AutoregressiveModel(
+        ordering=ar.orderings.Raster((BLOCK,)),
+        conditional=ar.conditionals.MADE(hidden=(256,)),
+        head=ar.heads.DiscretizedLogisticMixture(levels=256, components=10),
+        context=ar.contexts.Vector(size=128, width=128),
+    )
+    return ar.AutoregressiveModel(
+        ordering=ar.orderings.Raster((WINDOW,), block=(BLOCK,)),
+        conditional=ar.conditionals.Transformer(layers=4, width=128, heads=4),
+        head=ar.heads.Nested(block),
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Recordings:
+    """Where the recordings are.
+
+    Attributes:
+      path: a folder of WAV files of one channel, 16 bits and 8 kHz, or an `.npz` of `samples`
+        (int16, all recordings one after the other), `lengths` and `name`.
+    """
+
+    path: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleSpeech(Sample):
+    """Draw speech.
+
+    Attributes:
+      seconds: how much to draw.
+      prompt: a WAV file to go on from; left out, silence.
+    """
+
+    seconds: float = 4.0
+    prompt: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Speech(Experiment):
+    """Train a transformer on recordings, evaluate it and draw.
+
+    A tenth of the recordings validates, a tenth tests, chosen once; windows run on from one
+    recording into the next.
+
+    Attributes:
+      data: where it is.
+    """
+
+    model: ar.AutoregressiveModel = dataclasses.field(default_factory=block_transformer)
+    training: Training = Training(
+        steps=4000, optimizer=AdamW(learning_rate=1e-3), log_every=50, validate_every=1000
+    )
+    batch_size: int = 16
+    folder: Path = Path("runs/speech")
+    data: Recordings = Recordings()
+
+    small: ClassVar[ar.conditionals.Conditional] = ar.conditionals.Transformer(
+        layers=1, width=16, heads=2
+    )
+    sample: ClassVar[Sample] = SampleSpeech()
+
+    @cached_property
+    def splits(self) -> Splits:
+        if not self.data.path:
+            raise ValueError(
+                "data.path: expected a folder of recordings or an .npz file, got none; --help "
+                "tells where to find some"
+            )
+        recordings = list(read_recordings(self.data.path, RATE).values())
+        tenth = len(recordings) // 10
+        rows = shuffled_split(len(recordings), validation=tenth, test=tenth)
+
+        def codes(part: np.ndarray) -> np.ndarray:
+            sound = mu_law(np.concatenate([recordings[row] for row in part])).astype(np.int32)
+            return sound[: 20 * WINDOW] if self.debug else sound
+
+        train, validation, test = map(codes, (rows.train, rows.validation, rows.test))
+        return Splits(
+            Chunks(train, WINDOW),
+            Chunks(validation, WINDOW, stride=WINDOW),
+            Chunks(test, WINDOW, stride=WINDOW),
+        )
+
+    def draw(self, variables: Any, options: Any, path: Path) -> Path:
+        silence = np.zeros(BLOCK, np.int16)
+        start = read_wav(options.prompt, RATE) if options.prompt else silence
+        codes = continue_sequence(
+            self.model, variables, jax.random.key(options.seed), mu_law(start).astype(np.int32),
+            round(options.seconds * RATE), options.sampler,
+        )  # fmt: skip
+        path = path.with_suffix(".wav")
+        wavfile.write(path, RATE, mu_law_inverse(codes))
+        return path
+
+
+if __name__ == "__main__":
+    main(Speech(), __doc__ or "")

@@ -1,0 +1,124 @@
+"""Every experiment as a user runs it, shrunk and on small data: in processes of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.io import wavfile
+
+EXPERIMENTS = {
+    "mnist_made": ["--class-conditional"],
+    "mnist_pixelcnn": [],
+    "mnist_transformer": [],
+    "fashion_transformer": [],
+    "shakespeare_transformer": [],
+    "speech": ["--data.path", "sounds"],
+}
+
+
+class Place:
+    """An empty folder in which experiments are run."""
+
+    def __init__(self, folder: Path, data: Path):
+        self.folder = folder
+        cache = {"JAX_COMPILATION_CACHE_DIR": str(folder / "compiled")}
+        cache |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+        self.environment = os.environ | {"TFDS_DATA_DIR": str(data)} | cache
+        rng = np.random.default_rng(0)
+        (folder / "sounds").mkdir()
+        for index in range(10):
+            sound = (3000 * rng.standard_normal(2100)).astype(np.int16)
+            wavfile.write(folder / "sounds" / f"{index}.wav", 8000, sound)
+        Image.fromarray(np.zeros((28, 28), np.uint8)).save(folder / "dark.png")
+
+    def run(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", f"experiments.{name}", *arguments],
+            cwd=self.folder, env=self.environment, capture_output=True, text=True,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module", params=EXPERIMENTS)
+def trained(request, tmp_path_factory, tfds_folder):
+    """An experiment after training: where, its name, the run's folder, what was printed."""
+    place = Place(tmp_path_factory.mktemp(request.param), tfds_folder)
+    result = place.run(request.param, "--debug", *EXPERIMENTS[request.param], "--folder", "run")
+    assert result.returncode == 0, result.stderr
+    return place, request.param, place.folder / "run", result.stdout
+
+
+def test_training_ends_in_figures_curves_and_samples(trained):
+    _, name, run, printed = trained
+    assert "nats" in printed
+    results = json.loads((run / "results.json").read_text())
+    assert results["command"].startswith(f"python -m experiments.{name} --debug")
+    assert results["likelihood"]["split"] == "test"
+    assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
+    (samples,) = run.glob("samples.*")
+    previews = sorted(path.name for path in (run / "samples").iterdir())
+    assert previews == [f"0000{step}{samples.suffix}" for step in (10, 20)]
+
+
+def test_evaluating_in_a_new_process_gives_the_same_figures(trained):
+    place, name, run, _ = trained
+    before = json.loads((run / "results.json").read_text())
+    (run / "results.json").unlink()
+    result = place.run(name, "evaluate", "--folder", "run")
+    assert result.returncode == 0, result.stderr
+    after = json.loads((run / "results.json").read_text())
+    assert after["likelihood"]["nats"] == pytest.approx(before["likelihood"]["nats"], rel=1e-6)
+    assert after.keys() == before.keys()
+
+
+def test_samples_go_on_from_what_is_given(trained):
+    place, name, run, _ = trained
+    if name == "shakespeare_transformer":
+        options = ["--prompt", "Exeunt", "--length", "70"]
+        result = place.run(name, "sample", "--folder", "run", *options)
+        drawn = (run / "samples.txt").read_text()
+        assert drawn.startswith("Exeunt")
+        assert len(drawn) == 6 + 70 + 1
+        assert drawn in result.stdout
+    elif name == "speech":
+        prompt = wavfile.read(place.folder / "sounds" / "0.wav")[1]
+        options = ["--prompt", "sounds/0.wav", "--seconds", "0.25"]
+        result = place.run(name, "sample", "--folder", "run", *options)
+        rate, drawn = wavfile.read(run / "samples.wav")
+        assert rate == 8000
+        assert len(drawn) == len(prompt) + 2000
+        quiet = abs(prompt.astype(float)) < 20000
+        np.testing.assert_allclose(drawn[: len(prompt)][quiet], prompt[quiet], atol=600)
+    else:
+        before = (run / "samples.png").read_bytes()
+        options = ["--known", "0.5", "--image", "dark.png", "--columns", "1"]
+        result = place.run(name, "sample", "--folder", "run", *options)
+        assert (run / "samples.png").read_bytes() != before
+    assert result.returncode == 0, result.stderr
+
+
+MISTAKES = [
+    ("mnist_made", ["--data.dir", "nowhere"], "mnist: expected a prepared data set in nowhere"),
+    ("mnist_made", ["sample", "--folder", "run", "--known", "2"], "known: expected a share"),
+    ("mnist_made", ["sample", "--folder", "run", "--image", "no.png"], "known: expected a share"),
+    ("mnist_made", ["--debug", "--folder", "run"], "folder: expected a new one or one with this"),
+    ("shakespeare_transformer", ["sample", "--folder", "run", "--prompt", "é"], "'é'"),
+    ("shakespeare_transformer", ["sample", "--folder", "run", "--prompt", ""], "prompt"),
+    ("speech", [], "data.path: expected a folder of recordings"),
+]
+
+
+def test_a_mistake_ends_in_a_line_that_says_what_to_do(trained):
+    place, trained_name, _, _ = trained
+    before = {p: p.read_bytes() for p in place.folder.rglob("*") if p.is_file()}
+    for name, arguments, message in MISTAKES:
+        if name == trained_name:
+            result = place.run(name, *arguments)
+            assert result.returncode != 0
+            assert message in result.stderr
+            assert "Traceback" not in result.stderr
+    assert before == {p: p.read_bytes() for p in place.folder.rglob("*") if p.is_file()}
