@@ -8,9 +8,12 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
+from typing import TypeVar
 
 import jax
 import numpy as np
+
+Array = TypeVar("Array", jax.Array, np.ndarray)
 
 
 @dataclass(frozen=True)
@@ -72,7 +75,7 @@ class Ordering(ABC):
         """`[length, axes]`: the place of each step's cell, in cells."""
         return np.stack(np.unravel_index(self.order, self.cells), axis=-1)
 
-    def to_steps(self, event: jax.Array) -> jax.Array:
+    def to_steps(self, event: Array) -> Array:
         """`[batch, *event]` -> `[batch, length, block_size]`."""
         axes = len(self.event)
         split = [n for pair in zip(self.cells, self.block, strict=True) for n in pair]
@@ -80,7 +83,7 @@ class Ordering(ABC):
         x = x.transpose(0, *range(1, 2 * axes, 2), *range(2, 2 * axes + 1, 2))
         return x.reshape(-1, self.length, self.block_size)[:, self.order]
 
-    def to_event(self, steps: jax.Array) -> jax.Array:
+    def to_event(self, steps: Array) -> Array:
         """`[batch, length, block_size]` -> `[batch, *event]`, the inverse of `to_steps`."""
         axes = len(self.event)
         x = steps[:, np.argsort(self.order)].reshape(-1, *self.cells, *self.block)

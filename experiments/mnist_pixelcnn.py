@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import ar_jax as ar
-from ar_jax.training import AdamW, Training
+from ar_jax.training import Muon, Training
 from experiments.images import BinarisedMnist
 from experiments.run import main
 
@@ -31,12 +31,12 @@ class MnistPixelCNN(BinarisedMnist):
         )
     )
     training: Training = Training(
-        steps=3000,
-        optimizer=AdamW(learning_rate=3e-3),
-        log_every=50,
-        validate_every=500,
+        steps=13_000,
+        optimizer=Muon(learning_rate=5e-3),
+        log_every=100,
+        validate_every=2000,
     )
-    batch_size: int = 64
+    batch_size: int = 16
     folder: Path = Path("runs/mnist_pixelcnn")
 
     small: ClassVar[ar.conditionals.Conditional] = ar.conditionals.PixelCNN(blocks=1, channels=8)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 import jax
+import numpy as np
 import tyro
 from rich.console import Console
 from rich.table import Table
@@ -87,8 +88,8 @@ class Experiment(ABC):
         batches = EvaluationBatches(self.splits.test, self.batch_size)
         return {"likelihood": evaluate(self.model, variables, batches, "test")}
 
-    def train(self) -> int:
-        """Trains to the end or to an interruption; returns the number of steps made."""
+    def train(self) -> None:
+        """Trains to the end, or to an interruption."""
         batches = training_batches(
             self.splits.train, self.batch_size, self.training.seed, self.transform
         )
@@ -102,19 +103,27 @@ class Experiment(ABC):
             path.parent.mkdir(exist_ok=True)
             self.draw(variables, self.sample, path)
 
-        state = fit(self.model, batches, validate, self.folder, self.training, preview)
-        return int(state.step)
+        fit(self.model, batches, validate, self.folder, self.training, preview)
+
+    @property
+    def finished(self) -> bool:
+        """Whether training went to its end."""
+        with Checkpoints(self.folder / "checkpoints") as checkpoints:
+            return self.training.finished(checkpoints.latest or 0, checkpoints.best or 0)
 
     def restore(self) -> Any:
         """The variables with the best validation."""
         optimizer = self.training.optimizer.transformation(self.training.steps)
-        example = training_batches(self.splits.train, self.batch_size, 0, self.transform)[0]
+        example = self.splits.validation.batch(np.arange(1))
         state = init_state(self.model, optimizer, self.training.seed, example)
         with Checkpoints(self.folder / "checkpoints") as checkpoints:
             return checkpoints.restore(state, checkpoints.best).variables
 
     def report(self, variables: Any, program: str) -> None:
-        """Prints the figures and writes them, with the command and device that they came from."""
+        """Prints the figures, with the command and device that they came from.
+
+        They are written if training has ended: others are not results.
+        """
         seconds = [r["cpu_seconds"] for r in read_metrics(self.folder / "metrics.jsonl")][-1]
         results = {
             "command": f"{program} {shlex.join(arguments_of(self.folder))}".rstrip(),
@@ -124,8 +133,9 @@ class Experiment(ABC):
             "training_cpu_seconds": seconds,
             **self.figures(variables),
         }
-        written = {name: describe(value) for name, value in results.items()}
-        (self.folder / "results.json").write_text(json.dumps(written, indent=2) + "\n")
+        if self.finished:
+            written = {name: describe(value) for name, value in results.items()}
+            write(self.folder / "results.json", json.dumps(written, indent=2) + "\n")
         table = Table(title=self.folder.name, show_header=False)
         for name, value in results.items():
             table.add_row(name.replace("_", " "), readable(value))
@@ -162,14 +172,15 @@ def main(experiment: Experiment, overview: str) -> None:
     def train_verb(arguments: list[str]) -> None:
         config = configure(arguments)
         _ = config.splits  # data that is not there is told before anything is written
+        check_folder(config.folder, config)  # before even a lock is written into it
         with living(config.folder):
             begin(config.folder, config, arguments)
-            step = config.train()
+            config.train()
+            if not config.finished:
+                Console().print("Stopped, with all saved; the same command goes on from there.")
+                return
             records = read_metrics(config.folder / "metrics.jsonl")
             draw_curves(config.folder / "curves.png", records)
-            if step < config.training.steps and not config.training.patience:
-                Console().print(f"Stopped at step {step}; the same command goes on from there.")
-                return
             variables = config.restore()
             config.report(variables, program)
             tell(config.draw(variables, config.sample, config.folder / "samples"))
@@ -185,8 +196,11 @@ def main(experiment: Experiment, overview: str) -> None:
         config = trained(options.folder)
         tell(config.draw(config.restore(), options, config.folder / "samples"))
 
+    def check_verb(arguments: list[str]) -> None:
+        configure(arguments)
+
     verbs = {"train": train_verb, "evaluate": evaluate_verb, "sample": sample_verb}
-    verbs |= {"check": lambda arguments: print(configure(arguments).folder)}  # before a long launch
+    verbs |= {"check": check_verb}  # the arguments of `train` only, before a long launch
     dispatch(program, verbs, "train", overview)
 
 
@@ -240,19 +254,34 @@ def begin(folder: Path, config: Any, arguments: Sequence[str]) -> None:
     """Writes the configuration into a run's folder: as JSON to read, as arguments to parse again.
 
     Raises:
-      FileExistsError: when the folder holds a run of another configuration; it is left alone.
+      FileExistsError: when the folder holds a run of another configuration.
     """
-    described = json.dumps(describe(config), indent=2) + "\n"
+    check_folder(folder, config)
+    write(folder / "arguments.json", json.dumps(list(arguments)) + "\n")
+    write(folder / "config.json", to_json(config))
+
+
+def check_folder(folder: Path, config: Any) -> None:
+    """Raises FileExistsError when the folder holds a run of another configuration."""
     path = folder / "config.json"
     trained = any((folder / "checkpoints").glob("[0-9]*"))
-    if trained and path.exists() and path.read_text() != described:
+    if trained and path.exists() and path.read_text() != to_json(config):
         raise FileExistsError(
             f"folder: expected a new one or one with this configuration, got {folder}, "
             "which holds a run of another (see its config.json); name another with --folder"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "arguments.json").write_text(json.dumps(list(arguments)) + "\n")
-    path.write_text(described)
+
+
+def to_json(config: Any) -> str:
+    """A configuration as it is stored."""
+    return json.dumps(describe(config), indent=2) + "\n"
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a file at once: a crash leaves the old one or the new one."""
+    beside = path.with_name(path.name + ".new")
+    beside.write_text(text)
+    beside.replace(path)
 
 
 def arguments_of(folder: Path) -> list[str]:
@@ -288,9 +317,4 @@ def readable(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
 
 
-_LEFT_OUT = (
-    "parent",
-    "name",
-    "folder",
-    "dir",
-)  # Linen's bookkeeping, and where things happen to be
+_LEFT_OUT = ("parent", "name", "folder", "dir")  # Linen's bookkeeping, and where things lie

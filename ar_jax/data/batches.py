@@ -6,6 +6,7 @@ some rows only fill the batch up.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import grain
 import numpy as np
@@ -17,7 +18,7 @@ from ar_jax.data.transforms import Transform, unchanged
 
 def training_batches(
     source: Source, batch_size: int, seed: int = 0, transform: Transform = unchanged
-) -> grain.MapDataset[dict[str, np.ndarray]]:
+) -> grain.MapDataset[Any]:
     """An endless shuffled stream: the batch of a step is a function of (seed, step).
 
     Every epoch visits each row once, in an order of its own, and draws the transform's randomness

@@ -2,21 +2,30 @@
 
 from ar_jax.training.checkpoint import Checkpoints
 from ar_jax.training.config import Training
+from ar_jax.training.living import living
 from ar_jax.training.loop import fit
 from ar_jax.training.metrics import read_metrics
-from ar_jax.training.optimizer import AdamW
+from ar_jax.training.optimizer import SGD, Adam, AdamW, Constant, Cosine, Linear, Lion, Muon
 from ar_jax.training.parallel import data_parallel
 from ar_jax.training.state import TrainState, init_state
 from ar_jax.training.step import make_eval_step, make_train_step
 
 __all__ = [
+    "SGD",
+    "Adam",
     "AdamW",
     "Checkpoints",
+    "Constant",
+    "Cosine",
+    "Linear",
+    "Lion",
+    "Muon",
     "TrainState",
     "Training",
     "data_parallel",
     "fit",
     "init_state",
+    "living",
     "make_eval_step",
     "make_train_step",
     "read_metrics",

@@ -1,5 +1,7 @@
 """Checkpoints of the train state, on Orbax."""
 
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
@@ -24,8 +26,8 @@ class Checkpoints:
     def __init__(self, folder: Path, keep: int = 2) -> None:
         self._folder = folder
 
-        def validation(metrics: dict[str, float]) -> float:
-            return metrics["validation"]
+        def validation(metrics: dict[str, float]) -> Any:
+            return metrics["validation"], metrics["step"]  # of equal ones the first is the best
 
         self._manager = ocp.CheckpointManager(
             folder.absolute(),
@@ -63,16 +65,32 @@ class Checkpoints:
         """The saved step with the lowest validation loss, if any."""
         return self._manager.best_step()
 
-    def save(self, state: TrainState, validation: float) -> None:
-        """Saves a state under its step, with its validation loss (lower is better)."""
+    def save(
+        self,
+        state: TrainState,
+        validation: float = math.inf,
+        unread: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """Saves a state under its step.
+
+        Args:
+          state: the state.
+          validation: its loss, lower is better; left out, any that was validated is better.
+          unread: scalars of the last steps that no record of the metrics tells yet.
+        """
         self._manager.save(
             int(state.step),
             args=ocp.args.StandardSave(_storable(state)),
-            metrics={"validation": validation},
+            metrics={"validation": validation, "step": int(state.step)},
+            custom_metadata={"unread": [{k: float(v) for k, v in row.items()} for row in unread]},
         )
 
+    def unread(self, step: int) -> list[dict[str, float]]:
+        """The scalars that were saved beside the state of a step."""
+        return (self._manager.metadata(step).custom_metadata or {}).get("unread", [])
+
     def restore(self, like: TrainState, step: int | None = None) -> TrainState:
-        """Reads a state.
+        """Reads a state, into memory of the host.
 
         Args:
           like: a state of the same model and optimizer, e.g. from `init_state`.
@@ -103,8 +121,8 @@ class Checkpoints:
 
 
 def _storable(state: TrainState) -> TrainState:
-    """With the bits of the random key in its place."""
-    return state.replace(key=jax.random.key_data(state.key))
+    """In memory of the host, the bits of the random key in its place."""
+    return jax.device_get(state.replace(key=jax.random.key_data(state.key)))
 
 
 def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:

@@ -1,9 +1,12 @@
 """What a training run is told."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ar_jax.checks import check_positive
-from ar_jax.training.optimizer import AdamW
+from ar_jax.training.optimizer import AdamW, Optimizer
+
+Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True)
@@ -13,20 +16,48 @@ class Training:
     Attributes:
       steps: number of updates.
       optimizer: makes the updates.
-      ema_decay: of the moving average of the parameters.
+      micro_batches: parts of a device's share of the batch that are computed one after the other,
+        to save memory; the update is that of the whole batch.
+      precision: that the network computes in; parameters, losses, gradients and averages are
+        float32.
+      ema_decay: of the moving average of the parameters; 0 for none.
       seed: of the initial parameters and of dropout.
       log_every: steps between two records of the loss.
       validate_every: steps between two validations, each with a checkpoint.
+      patience: steps without a better validation after which training stops; 0 for never.
+      keep: how many of the latest checkpoints to keep, besides the best.
     """
 
     steps: int = 2000
-    optimizer: AdamW = AdamW()
+    optimizer: Optimizer = AdamW()
+    micro_batches: int = 1
+    precision: Precision = "float32"
     ema_decay: float = 0.999
     seed: int = 0
     log_every: int = 20
     validate_every: int = 200
+    patience: int = 0
+    keep: int = 2
 
     def __post_init__(self) -> None:
         check_positive(
-            steps=self.steps, log_every=self.log_every, validate_every=self.validate_every
+            steps=self.steps,
+            micro_batches=self.micro_batches,
+            log_every=self.log_every,
+            validate_every=self.validate_every,
+            keep=self.keep,
         )
+        if not 0 <= self.ema_decay < 1:
+            raise ValueError(f"ema_decay: expected 0 <= decay < 1, got {self.ema_decay}")
+        if self.patience < 0:
+            raise ValueError(f"patience: expected at least 0 steps, got {self.patience}")
+
+    def finished(self, step: int, best: int) -> bool:
+        """Whether training ends at a step.
+
+        Args:
+          step: updates made so far.
+          best: the step of the best validation so far, 0 before there is one.
+        """
+        stale = step - best if step % self.validate_every == 0 else 0  # else as when validated
+        return step >= self.steps or 0 < self.patience <= stale

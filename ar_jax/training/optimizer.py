@@ -1,55 +1,207 @@
-"""The optimizer."""
+"""Optimizers and their learning rates."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import optax
+from optax import contrib
 
 
 @dataclass(frozen=True)
-class AdamW:
-    """AdamW (arXiv 1711.05101) with linear warm-up, cosine decay and clipped gradients.
+class Schedule(ABC):
+    """How the learning rate goes over a run: it rises along a line from 0 to its peak, and then...
 
-    Weight decay applies to matrices and larger kernels, not to biases and scales.
+    Attributes:
+      warmup: fraction of the steps that the rise takes.
+    """
+
+    warmup: float = 0.05
+
+    @abstractmethod
+    def after_warmup(self, peak: float, steps: int) -> optax.Schedule:
+        """The learning rate over so many steps that are left at the peak."""
+
+    def rate(self, peak: float, steps: int) -> optax.Schedule:
+        """The learning rate as a function of the step, for a run of so many steps."""
+        warmup = max(1, round(self.warmup * steps)) if self.warmup else 0
+        rise = optax.linear_schedule(0.0, peak, warmup)
+        return optax.join_schedules(
+            [rise, self.after_warmup(peak, max(1, steps - warmup))], [warmup]
+        )
+
+
+@dataclass(frozen=True)
+class Cosine(Schedule):
+    """... falls along half a period of a cosine, to the end of the run (arXiv 1608.03983).
+
+    Attributes:
+      final: fraction of the peak that is left at the last step.
+    """
+
+    final: float = 0.0
+
+    def after_warmup(self, peak: float, steps: int) -> optax.Schedule:
+        return optax.cosine_decay_schedule(peak, steps, self.final)
+
+
+@dataclass(frozen=True)
+class Linear(Schedule):
+    """... falls along a line, to the end of the run.
+
+    Attributes:
+      final: fraction of the peak that is left at the last step.
+    """
+
+    final: float = 0.0
+
+    def after_warmup(self, peak: float, steps: int) -> optax.Schedule:
+        return optax.linear_schedule(peak, self.final * peak, steps)
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """... stays there."""
+
+    def after_warmup(self, peak: float, steps: int) -> optax.Schedule:
+        return optax.constant_schedule(peak)
+
+
+@dataclass(frozen=True)
+class Optimizer(ABC):
+    """Clipped gradients, a direction made of them, decoupled weight decay, a learning rate.
 
     Attributes:
       learning_rate: at its peak.
-      warmup: fraction of the steps over which the learning rate rises from 0.
-      final: fraction of the peak that is left at the last step.
-      weight_decay: pull of the weights towards 0, per unit of learning rate.
-      beta1: decay of the mean of the gradients.
-      beta2: decay of the mean of their squares.
-      clip_norm: the largest global norm of a gradient.
+      schedule: how it goes over the run.
+      weight_decay: pull of matrices and larger kernels towards 0, per unit of learning rate;
+        biases and scales are left alone (arXiv 1711.05101).
+      clip_norm: the largest global norm of a gradient; `inf` leaves all as they are.
     """
 
     learning_rate: float = 1e-3
-    warmup: float = 0.05
-    final: float = 0.0
-    weight_decay: float = 0.01
-    beta1: float = 0.9
-    beta2: float = 0.999
+    schedule: Schedule = Cosine()
+    weight_decay: float = 0.0
     clip_norm: float = 1.0
 
-    def schedule(self, steps: int) -> optax.Schedule:
-        """The learning rate as a function of the step, over so many steps."""
-        warmup = max(1, round(self.warmup * steps))
-        return optax.warmup_cosine_decay_schedule(
-            init_value=0.0,
-            peak_value=self.learning_rate,
-            warmup_steps=warmup,
-            decay_steps=max(steps, warmup + 1),
-            end_value=self.final * self.learning_rate,
-        )
+    @abstractmethod
+    def direction(self) -> optax.GradientTransformation:
+        """From gradients to the direction of the update, before decay and learning rate."""
+
+    def rate(self, steps: int) -> optax.Schedule:
+        """The learning rate as a function of the step, for a run of so many steps."""
+        return self.schedule.rate(self.learning_rate, steps)
 
     def transformation(self, steps: int) -> optax.GradientTransformation:
         """The gradient transformation for a run of so many steps."""
         return optax.chain(
             optax.clip_by_global_norm(self.clip_norm),
-            optax.adamw(
-                self.schedule(steps),
-                b1=self.beta1,
-                b2=self.beta2,
-                weight_decay=self.weight_decay,
-                mask=lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
-            ),
+            self.direction(),
+            optax.add_decayed_weights(self.weight_decay, mask=_matrices),
+            optax.scale_by_learning_rate(self.rate(steps)),
         )
+
+
+@dataclass(frozen=True)
+class Adam(Optimizer):
+    """Adam (arXiv 1412.6980).
+
+    Attributes:
+      beta1: decay of the mean of the gradients.
+      beta2: decay of the mean of their squares.
+    """
+
+    beta1: float = 0.9
+    beta2: float = 0.999
+
+    def direction(self) -> optax.GradientTransformation:
+        return optax.scale_by_adam(self.beta1, self.beta2)
+
+
+@dataclass(frozen=True)
+class AdamW(Adam):
+    """Adam with weight decay (arXiv 1711.05101)."""
+
+    weight_decay: float = 0.01
+
+
+@dataclass(frozen=True)
+class SGD(Optimizer):
+    """Gradient descent with heavy-ball momentum.
+
+    Attributes:
+      momentum: decay of the sum of the gradients; 0 for none.
+    """
+
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+
+    def direction(self) -> optax.GradientTransformation:
+        return optax.trace(self.momentum)
+
+
+@dataclass(frozen=True)
+class Lion(Optimizer):
+    """The sign of a mean of gradients (arXiv 2302.06675).
+
+    Attributes:
+      beta1: weight of the mean in the direction.
+      beta2: decay of the mean of the gradients.
+    """
+
+    learning_rate: float = 1e-4
+    weight_decay: float = 0.1
+    beta1: float = 0.9
+    beta2: float = 0.99
+
+    def direction(self) -> optax.GradientTransformation:
+        return optax.scale_by_lion(self.beta1, self.beta2)
+
+
+@dataclass(frozen=True)
+class Muon(Optimizer):
+    """Orthogonalised momentum for the kernels of hidden layers, Adam for all else.
+
+    Updates of kernels are scaled to the size that Adam's have (arXiv 2502.16982), so that both
+    share a learning rate. Embeddings, readouts, biases and scales are Adam's, with Nesterov's
+    momentum too.
+
+    Attributes:
+      momentum: decay of the mean of the gradients of kernels.
+      beta1: Adam's decay of the mean of the gradients.
+      beta2: Adam's decay of the mean of their squares.
+    """
+
+    weight_decay: float = 0.01
+    momentum: float = 0.95
+    beta1: float = 0.9
+    beta2: float = 0.999
+
+    def direction(self) -> optax.GradientTransformation:
+        return optax.chain(
+            contrib.muon(
+                1.0,
+                beta=self.momentum,
+                adam_b1=self.beta1,
+                adam_b2=self.beta2,
+                muon_weight_dimension_numbers=_hidden_kernels,
+                consistent_rms=0.2,
+            ),
+            optax.scale(-1.0),  # `muon` descends already
+        )
+
+
+def _matrices(params: Any) -> Any:
+    return jax.tree.map(lambda p: p.ndim > 1, params)
+
+
+def _hidden_kernels(params: Any) -> Any:
+    """How Muon sees each parameter: a matrix, or None."""
+
+    def matrix(path: Any, param: jax.Array) -> contrib.MuonDimensionNumbers | None:
+        name = jax.tree_util.keystr(path, simple=True)
+        hidden = param.ndim == 2 and "kernel" in name and "readout" not in name
+        return contrib.MuonDimensionNumbers() if hidden else None
+
+    return jax.tree_util.tree_map_with_path(matrix, params)

@@ -1,10 +1,15 @@
-"""Data parallelism: the one file that knows of devices."""
+"""Data parallelism: the one file that knows of devices and processes.
+
+With several processes (`jax.distributed.initialize` before all else) each makes the whole batch and
+computes the rows of its own devices; the first one writes.
+"""
 
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 Carry = TypeVar("Carry")
@@ -22,17 +27,20 @@ def data_parallel(
       donate_argnums: which arguments the step may overwrite.
 
     Returns:
-      The same function for a carry without a device axis and a host batch `[batch, ...]`.
-
-    Raises:
-      ValueError: when there are several processes, which batches do not know of yet.
+      The same function for a carry without a device axis and a host batch `[batch, ...]`, the same
+      in every process.
     """
-    if jax.process_count() > 1:  # every process would feed the same batch
-        raise ValueError(f"processes: expected 1, got {jax.process_count()}")
     mapped = jax.pmap(
         step, axis_name="data", in_axes=(None, 0), out_axes=None, donate_argnums=donate_argnums
     )
-    return lambda carry, batch: mapped(carry, shard(batch, jax.local_device_count()))
+
+    def parallel(carry: Carry, batch: Mapping[str, Any]) -> Result:
+        here = jax.local_device_count()
+        first = jax.process_index() * here
+        shares = shard(batch, jax.device_count())
+        return mapped(carry, jax.tree.map(lambda share: share[first : first + here], shares))
+
+    return parallel
 
 
 def replicate(carry: Carry) -> Carry:
@@ -41,7 +49,7 @@ def replicate(carry: Carry) -> Carry:
     A carry that lies elsewhere is accepted too, but the step is then compiled a second time, for
     its own results.
     """
-    devices = Mesh(np.array(jax.devices()), ("data",))
+    devices = Mesh(np.array(jax.local_devices()), ("data",))
     return jax.device_put(carry, NamedSharding(devices, PartitionSpec()))
 
 
@@ -61,6 +69,24 @@ def shard(batch: Mapping[str, Any], devices: int) -> dict[str, Any]:
         return np.reshape(array, (devices, -1, *np.shape(array)[1:]))
 
     return jax.tree.map(split, dict(batch))
+
+
+def first_process() -> bool:
+    """Whether this is the process that writes."""
+    return jax.process_index() == 0
+
+
+def any_process(flag: bool, together: bool) -> bool:
+    """Whether the flag is raised in any process.
+
+    Args:
+      flag: of this process.
+      together: whether all processes are at a place where they may wait for one another; elsewhere
+        several know nothing of each other's flags, and act on none.
+    """
+    if jax.process_count() == 1:
+        return flag
+    return together and bool(multihost_utils.process_allgather(np.array(flag)).any())
 
 
 def devices() -> str:

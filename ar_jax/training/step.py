@@ -7,7 +7,7 @@ are conditions, "mask" `[batch]` where some rows only fill the batch up.
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -15,16 +15,11 @@ import optax
 from jax import lax
 
 from ar_jax.model import AutoregressiveModel
+from ar_jax.training.config import Precision
 from ar_jax.training.state import TrainState
 
 Batch = Mapping[str, Any]
 Scalars = dict[str, jax.Array]
-
-
-class Batches(Protocol):
-    """The batch of every step of training."""
-
-    def __getitem__(self, step: int, /) -> Batch: ...
 
 
 def log_prob(
@@ -38,31 +33,54 @@ def log_prob(
 
 
 def make_train_step(
-    model: AutoregressiveModel, optimizer: optax.GradientTransformation, ema_decay: float
+    model: AutoregressiveModel,
+    optimizer: optax.GradientTransformation,
+    ema_decay: float,
+    micro_batches: int = 1,
+    precision: Precision = "float32",
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Scalars]]:
     """The step (state, batch) -> (state, {"loss", "gradient_norm"}).
 
     The loss is the mean negative log-likelihood in nats per variable. Dropout is a function of
-    (seed, step, device).
+    (seed, step, device, micro-batch).
 
     Args:
       model: the model to train.
       optimizer: the gradient transformation.
       ema_decay: of the moving average of the parameters; smaller in the first steps, when an
         average that slow would remember little but the initial parameters.
+      micro_batches: parts of the share that are computed one after the other.
+      precision: that the network computes in.
     """
     variables_per_event = math.prod(model.ordering.event)
+
+    def loss(params: Any, batch: Batch, key: jax.Array) -> jax.Array:
+        params = jax.tree.map(lambda p: p.astype(precision), params) if narrow else params
+        nats = -log_prob(model, {"params": params}, batch, rngs={"dropout": key})
+        return nats.mean() / variables_per_event
+
+    narrow = precision != "float32"  # parameters may be wider than float32, and then stay so
+    loss_and_gradient = jax.value_and_grad(loss)
+
+    def of_share(params: Any, batch: Batch, key: jax.Array) -> tuple[jax.Array, Any]:
+        """The loss and its gradient, on one device's share of the batch."""
+        if micro_batches == 1:
+            return loss_and_gradient(params, batch, key)
+
+        def add(total: Any, part: tuple[Batch, jax.Array]) -> tuple[Any, jax.Array]:
+            value, gradient = loss_and_gradient(params, *part)
+            return jax.tree.map(jnp.add, total, gradient), value
+
+        zeros = jax.tree.map(jnp.zeros_like, params)
+        parts = _split(batch, micro_batches), jax.random.split(key, micro_batches)
+        total, values = lax.scan(add, zeros, parts)
+        return values.mean(), jax.tree.map(lambda g: g / micro_batches, total)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Scalars]:
         key = jax.random.fold_in(state.key, state.step)
         key = jax.random.fold_in(key, lax.axis_index("data"))
-
-        def loss(params: Any) -> jax.Array:
-            nats = -log_prob(model, {"params": params}, batch, rngs={"dropout": key})
-            return nats.mean() / variables_per_event
-
         # Mean over devices after the gradient, so that the loss stays one of this device alone.
-        value, gradient = lax.pmean(jax.value_and_grad(loss)(state.params), "data")
+        value, gradient = lax.pmean(of_share(state.params, batch, key), "data")
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
@@ -76,6 +94,16 @@ def make_train_step(
         return state, {"loss": value, "gradient_norm": optax.tree.norm(gradient)}
 
     return train_step
+
+
+def _split(batch: Batch, parts: int) -> dict[str, jax.Array]:
+    """`[rows, ...]` -> `[parts, rows / parts, ...]`."""
+    rows = len(batch["x"])
+    if rows % parts:
+        raise ValueError(
+            f"micro_batches: expected a divisor of the {rows} rows of a device, got {parts}"
+        )
+    return {name: jnp.reshape(a, (parts, -1, *a.shape[1:])) for name, a in batch.items()}
 
 
 def make_eval_step(model: AutoregressiveModel) -> Callable[[Any, Batch], Scalars]:

@@ -1,15 +1,29 @@
+import contextlib
 import dataclasses
 import math
 import signal
+import threading
 
+import chex
+import grain
 import jax
 import numpy as np
 import pytest
 
 import ar_jax as ar
-from ar_jax.data import Arrays, EvaluationBatches, TrainingBatches
-from ar_jax.evaluation import evaluate
-from ar_jax.training import AdamW, Checkpoints, Training, fit, read_metrics
+from ar_jax.data import Arrays, EvaluationBatches, training_batches
+from ar_jax.evaluation import evaluate, likelihood
+from ar_jax.training import (
+    AdamW,
+    Checkpoints,
+    Training,
+    data_parallel,
+    fit,
+    loop,
+    make_eval_step,
+    make_train_step,
+    read_metrics,
+)
 
 MODEL = ar.AutoregressiveModel(
     ordering=ar.orderings.Raster((2, 2, 1)),
@@ -24,28 +38,54 @@ TRAINING = Training(
 )
 
 
-class Watched:
-    """Training batches that remember which were asked for; before one of them something happens."""
+AHEAD = loop.READING
 
-    def __init__(self, step=None, action=None):
-        self.batches = TrainingBatches(EXAMPLES, 16)
-        self.step = step
-        self.action = action
-        self.asked = []
 
-    def __getitem__(self, step):
-        self.asked.append(step)
-        if step == self.step:
-            self.action()
-        return self.batches[step]
+@pytest.fixture(autouse=True)
+def _nothing_is_read_ahead(monkeypatch):
+    """So that what happens before a batch happens before its step."""
+    monkeypatch.setattr(loop, "READING", grain.ReadOptions(0, 0))
+
+
+BATCHES = training_batches(EXAMPLES, 16)
+
+
+def watched(asked, step=None, action=None):
+    """Training batches that note which were asked for; before one of them something happens."""
+
+    def see(index, batch):
+        asked.append(index)
+        if index == step:
+            action()
+        return batch
+
+    return BATCHES.map_with_index(see)
+
+
+def crash():
+    raise RuntimeError("the machine is gone")
+
+
+def interrupt():
+    signal.raise_signal(signal.SIGINT)
 
 
 def validate(variables):
     return evaluate(MODEL, variables, EvaluationBatches(EXAMPLES, 16), "validation").bits_per_dim
 
 
-def train(folder, batches=None, training=TRAINING):
-    return fit(MODEL, batches or TrainingBatches(EXAMPLES, 16), validate, folder, training)
+def train(folder, batches=BATCHES, training=TRAINING, validate=validate, **more):
+    return fit(MODEL, batches, validate, folder, training, **more)
+
+
+def timeless(folder):
+    """The metrics of a run without its times."""
+    records = read_metrics(folder / "metrics.jsonl")
+    return [{k: v for k, v in r.items() if not k.endswith("_seconds")} for r in records]
+
+
+def carried(state):
+    return state.params, state.ema, state.opt_state
 
 
 def assert_equal(actual, expected):
@@ -56,7 +96,7 @@ def assert_equal(actual, expected):
 def whole(tmp_path_factory):
     """A run without interruption, and its metrics."""
     folder = tmp_path_factory.mktemp("whole")
-    return train(folder), read_metrics(folder / "metrics.jsonl")
+    return train(folder), timeless(folder)
 
 
 def test_training_learns(whole):
@@ -68,50 +108,136 @@ def test_training_learns(whole):
     assert records[-1] == {"step": 12, "validation_bits_per_dim": validate(state.variables)}
 
 
+def test_the_learning_rate_told_is_that_of_the_update(whole):
+    _, records = whole
+    rate = TRAINING.optimizer.rate(TRAINING.steps)
+    told = {r["step"]: r["learning_rate"] for r in records if "learning_rate" in r}
+    assert told == {step: float(rate(step - 1)) for step in range(2, 13, 2)}
+
+
 def test_a_crashed_run_resumes_as_if_nothing_had_happened(tmp_path, whole):
-    def crash():
-        raise RuntimeError("the machine is gone")
-
     with pytest.raises(RuntimeError, match="the machine is gone"):
-        train(tmp_path, Watched(7, crash))
+        train(tmp_path, watched([], 7, crash))
     assert read_metrics(tmp_path / "metrics.jsonl")[-1]["step"] == 6  # past the checkpoint at 4
-    batches = Watched()
-    state = train(tmp_path, batches)
-    assert batches.asked == [0, *range(4, 12)]  # the first one shows the shapes
+    asked = []
+    state = train(tmp_path, watched(asked))
+    assert asked == [0, *range(4, 12)]  # the first one shows the shapes
     expected, records = whole
-    assert_equal(
-        (state.params, state.ema, state.opt_state),
-        (expected.params, expected.ema, expected.opt_state),
-    )
-    assert read_metrics(tmp_path / "metrics.jsonl") == records
+    assert_equal(carried(state), carried(expected))
+    assert timeless(tmp_path) == records
 
 
-def test_control_c_saves_and_returns(tmp_path, whole):
+def test_reading_ahead_changes_nothing(tmp_path, whole, monkeypatch):
+    monkeypatch.setattr(loop, "READING", AHEAD)
+    with pytest.raises(RuntimeError, match="the machine is gone"):
+        train(tmp_path, watched([], 7, crash))
+    state = train(tmp_path)
+    assert_equal(carried(state), carried(whole[0]))
+    assert timeless(tmp_path) == whole[1]
+    readers = [t for t in threading.enumerate() if t.name.startswith("grain-prefetch")]
+    for reader in readers:
+        reader.join(timeout=10)
+    assert not any(reader.is_alive() for reader in readers)
+
+
+@pytest.mark.parametrize("step", [3, 6, 7, 8])
+def test_control_c_saves_and_returns_and_leaves_no_trace(tmp_path, whole, step):
+    """Between two records, at one, after a validation, at one."""
     handler = signal.getsignal(signal.SIGINT)
-    state = train(tmp_path, Watched(6, lambda: signal.raise_signal(signal.SIGINT)))
-    assert int(state.step) == 7
+    state = train(tmp_path, watched([], step - 1, interrupt))
+    assert int(state.step) == step
     assert signal.getsignal(signal.SIGINT) is handler
     with Checkpoints(tmp_path / "checkpoints") as checkpoints:
-        assert checkpoints.latest == 7
-    expected, _ = whole
-    assert_equal(train(tmp_path).params, expected.params)
+        assert checkpoints.latest == step
+        assert_equal(carried(checkpoints.restore(state)), carried(state))
+    expected, records = whole
+    assert_equal(carried(train(tmp_path)), carried(expected))
+    assert timeless(tmp_path) == records
+
+
+def test_what_was_never_validated_is_never_the_best(tmp_path):
+    train(tmp_path, watched([], 5, interrupt))
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        assert (checkpoints.best, checkpoints.latest) == (4, 6)
 
 
 def test_the_second_control_c_stops_at_once(tmp_path):
     def twice():
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
+        interrupt()
+        interrupt()
 
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path, Watched(2, twice))
+        train(tmp_path, watched([], 2, twice))
 
 
-def test_a_finished_run_is_not_trained_again(tmp_path):
+def test_a_finished_run_is_not_trained_again(tmp_path, capsys):
     short = Training(steps=2, log_every=1)
-    first, again = train(tmp_path, training=short), train(tmp_path, training=short)
+    first = train(tmp_path, training=short)
+    capsys.readouterr()
+    asked = []
+    again = train(tmp_path, watched(asked), training=short)
+    assert asked == [0]
+    assert capsys.readouterr().out == ""  # no empty bar
     assert_equal(again.params, first.params)
     steps = [record["step"] for record in read_metrics(tmp_path / "metrics.jsonl")]
     assert steps == [1, 2, 2]  # two losses and a validation
+
+
+VALIDATIONS = {4: 3.0, 8: 2.0, 12: 2.0, 16: 2.5, 20: 1.0}  # the best at 8, then no better
+PATIENT = dataclasses.replace(TRAINING, steps=20, patience=8)
+
+
+class Validated:
+    """Gives the validations of `VALIDATIONS`, one after the other."""
+
+    def __init__(self, step=0):
+        self.step = step
+
+    def __call__(self, variables):
+        self.step += TRAINING.validate_every
+        return VALIDATIONS[self.step]
+
+
+def test_training_stops_when_validation_gets_no_better_and_stays_stopped(tmp_path):
+    state = train(tmp_path, training=PATIENT, validate=Validated())
+    assert int(state.step) == 16
+    asked = []
+    again = train(tmp_path, watched(asked), PATIENT)
+    assert asked == [0]
+    assert_equal(carried(again), carried(state))
+    assert read_metrics(tmp_path / "metrics.jsonl")[-1]["step"] == 16
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        assert (checkpoints.best, checkpoints.latest) == (8, 16)
+
+
+@pytest.mark.parametrize("action", [crash, interrupt])
+@pytest.mark.parametrize("step", [9, 15])
+def test_an_interrupted_run_stops_where_it_would_have(tmp_path, step, action):
+    with contextlib.suppress(RuntimeError):
+        train(tmp_path, watched([], step, action), PATIENT, Validated())
+    state = train(tmp_path, training=PATIENT, validate=Validated(step // 4 * 4))
+    assert int(state.step) == 16
+
+
+def test_without_patience_training_goes_on(tmp_path):
+    patient = dataclasses.replace(PATIENT, patience=0)
+    assert int(train(tmp_path, training=patient, validate=Validated()).step) == 20
+
+
+def test_each_validation_shows_a_preview_of_what_was_validated(tmp_path):
+    seen, shown = [], []
+
+    def keep(variables):
+        seen.append(jax.device_get(variables))
+        return validate(variables)
+
+    def preview(variables, step):
+        shown.append((step, jax.device_get(variables)))
+
+    train(tmp_path, validate=keep, preview=preview)
+    assert [step for step, _ in shown] == [4, 8, 12]
+    for expected, (_, variables) in zip(seen, shown, strict=True):
+        assert_equal(variables, expected)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_before_it_is_saved(tmp_path):
@@ -122,30 +248,97 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_it_is_saved(tmp_path):
         assert checkpoints.latest is None
 
 
+def test_a_broken_state_is_not_saved_at_control_c_either(tmp_path):
+    broken = Training(steps=8, optimizer=AdamW(learning_rate=math.inf))
+    with pytest.raises(FloatingPointError, match="got nan, step 2"):
+        train(tmp_path, watched([], 3, interrupt), broken)
+    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
+        assert checkpoints.latest is None
+
+
 def test_a_batch_that_the_devices_do_not_divide_is_refused(tmp_path):
     with pytest.raises(ValueError, match="batch: expected a multiple of 8 rows"):
-        train(tmp_path, TrainingBatches(EXAMPLES, 12))
+        train(tmp_path, training_batches(EXAMPLES, 12))
+
+
+def test_micro_batches_that_do_not_divide_a_device_s_rows_are_refused(tmp_path):
+    with pytest.raises(ValueError, match=r"micro_batches: expected a divisor of the 2 rows"):
+        train(tmp_path, training=dataclasses.replace(TRAINING, micro_batches=4))
 
 
 def test_a_label_outside_the_classes_is_refused_in_any_batch(tmp_path):
     labels = np.where(np.arange(40) == 39, 5, LABELS)
     with pytest.raises(ValueError, match="condition: expected integers"):
-        train(tmp_path, TrainingBatches(Arrays(EXAMPLES.x, labels), 16))
+        train(tmp_path, training_batches(Arrays(EXAMPLES.x, labels), 16))
 
 
 def test_a_run_goes_on_from_the_latest_checkpoint_not_the_best(tmp_path):
-    def crash():
-        raise RuntimeError("the machine is gone")
+    worse, asked = iter(range(1, 9)), []
 
-    worse, batches = iter(range(1, 9)), Watched()
-    arguments = (lambda variables: float(next(worse)), tmp_path, TRAINING)
+    def worsening(variables):
+        return float(next(worse))
+
     with pytest.raises(RuntimeError, match="the machine is gone"):
-        fit(MODEL, Watched(9, crash), *arguments)
-    fit(MODEL, batches, *arguments)
-    assert batches.asked == [0, *range(8, 12)]
+        train(tmp_path, watched([], 9, crash), validate=worsening)
+    train(tmp_path, watched(asked), validate=worsening)
+    assert asked == [0, *range(8, 12)]
+
+
+@pytest.mark.parametrize("keep", [1, 3])
+def test_as_many_of_the_latest_checkpoints_are_kept_as_asked_for(tmp_path, keep):
+    training = dataclasses.replace(TRAINING, validate_every=2, keep=keep)
+    better = iter(range(9, 0, -1))  # so that the latest is the best
+    train(tmp_path, training=training, validate=lambda variables: float(next(better)))
+    kept = {int(path.name) for path in (tmp_path / "checkpoints").glob("[0-9]*")}
+    assert kept == set(range(12, 12 - 2 * keep, -2))
 
 
 @pytest.mark.parametrize("other", [{"ema_decay": 0.2}, {"seed": 4}], ids=str)
 def test_the_decay_and_the_seed_are_those_asked_for(tmp_path, whole, other):
     state = train(tmp_path, training=dataclasses.replace(TRAINING, **other))
     assert not np.array_equal(*(jax.tree.leaves(s.ema)[0] for s in (state, whole[0])))
+
+
+def test_without_decay_the_average_is_the_parameters(tmp_path):
+    state = train(tmp_path, training=dataclasses.replace(TRAINING, ema_decay=0.0))
+    assert_equal(state.ema, state.params)
+
+
+def test_times_go_on_where_an_interrupted_run_left_them(tmp_path):
+    with pytest.raises(RuntimeError, match="the machine is gone"):
+        train(tmp_path, watched([], 7, crash))
+    train(tmp_path)
+    records = read_metrics(tmp_path / "metrics.jsonl")
+    for name in ("wall_seconds", "cpu_seconds", "waiting_seconds"):
+        times = [record[name] for record in records]
+        assert times == sorted(times)
+        assert times[0] > 0
+    assert all(record["waiting_seconds"] <= record["wall_seconds"] for record in records)
+
+
+def test_nothing_is_traced_again_after_the_first_step(tmp_path, monkeypatch):
+    """The step and the validation, over a whole run; and the step writes where its state was."""
+    deleted = []
+    chex.clear_trace_counter()
+
+    def once(make):
+        return lambda *args, **more: chex.assert_max_traces(make(*args, **more), n=1)
+
+    def donated(step, **more):
+        parallel = data_parallel(step, **more)
+
+        def run(state, batch):
+            new = parallel(state, batch)
+            deleted.append(all(leaf.is_deleted() for leaf in jax.tree.leaves(state)))
+            return new
+
+        return run
+
+    monkeypatch.setattr(loop, "make_train_step", once(make_train_step))
+    monkeypatch.setattr(loop, "data_parallel", donated)
+    monkeypatch.setattr(likelihood, "make_eval_step", once(make_eval_step))
+    likelihood._parallel_eval_step.cache_clear()
+    train(tmp_path)
+    likelihood._parallel_eval_step.cache_clear()
+    del deleted[8], deleted[4]  # a state that is being saved is left until it is
+    assert deleted == [True] * 10

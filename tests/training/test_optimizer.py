@@ -1,36 +1,179 @@
+import dataclasses
+import math
+
+import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from ar_jax.training import AdamW
+from ar_jax.training import SGD, Adam, AdamW, Constant, Cosine, Linear, Lion, Muon
+
+OPTIMIZERS = [SGD(), Adam(), AdamW(), Lion(), Muon()]
+SCHEDULES = [Cosine(), Linear(), Constant()]
 
 
-def test_the_learning_rate_rises_to_its_peak_and_falls_to_its_end():
-    rate = AdamW(learning_rate=0.5, warmup=0.1, final=0.2).schedule(100)
-    np.testing.assert_allclose([rate(0), rate(5), rate(10), rate(100)], [0, 0.25, 0.5, 0.1])
+def named(value):
+    return type(value).__name__
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3])
-def test_runs_of_a_few_steps_have_a_learning_rate(steps):
-    assert np.isfinite(AdamW().schedule(steps)(steps))
-
-
-def test_weights_decay_and_biases_do_not():
-    params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
-    transformation = AdamW(learning_rate=1.0, warmup=0.0, weight_decay=0.5).transformation(10)
-    state = transformation.init(params)
-    zeros = {"kernel": jnp.zeros((2, 2)), "bias": jnp.zeros(2)}
-    _, state = transformation.update(zeros, state, params)  # the first has learning rate 0
-    updates, _ = transformation.update(zeros, state, params)
-    np.testing.assert_allclose(updates["kernel"], -0.5)
-    np.testing.assert_array_equal(updates["bias"], 0)
-
-
-def test_a_huge_gradient_is_clipped():
-    params = {"kernel": jnp.zeros((2, 2))}
-    transformation = AdamW(clip_norm=2.0).transformation(10)
-    _, state = transformation.update(
-        {"kernel": jnp.full((2, 2), 1e6)}, transformation.init(params), params
+def test_the_learning_rate_rises_to_its_peak_and_falls_as_a_cosine():
+    rate = Cosine(warmup=0.1, final=0.2).rate(0.5, 100)
+    halfway = (0.5 + 0.1) / 2
+    np.testing.assert_allclose(
+        list(map(rate, [0, 5, 10, 55, 100])), [0, 0.25, 0.5, halfway, 0.1], rtol=1e-6
     )
-    mean = state[1][0].mu["kernel"]  # 0.1 of the clipped gradient
-    np.testing.assert_allclose(jnp.linalg.norm(mean), 0.2, rtol=1e-5)
+
+
+def test_the_learning_rate_rises_to_its_peak_and_falls_along_a_line():
+    rate = Linear(warmup=0.1, final=0.2).rate(0.5, 100)
+    steps = [0, 5, 10, 28, 100]
+    np.testing.assert_allclose(list(map(rate, steps)), [0, 0.25, 0.5, 0.42, 0.1], rtol=1e-6)
+
+
+def test_the_learning_rate_rises_to_its_peak_and_stays():
+    rate = Constant(warmup=0.1).rate(0.5, 100)
+    np.testing.assert_allclose([rate(0), rate(5), rate(10), rate(100)], [0, 0.25, 0.5, 0.5])
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=named)
+def test_without_warm_up_the_first_step_is_at_the_peak(schedule):
+    rate = dataclasses.replace(schedule, warmup=0.0).rate(0.5, 100)
+    assert rate(0) == 0.5
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=named)
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_runs_of_a_few_steps_have_a_learning_rate(schedule, steps):
+    rate = schedule.rate(0.5, steps)
+    assert all(0 <= rate(step) <= 0.5 for step in range(steps + 1))
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=named)
+def test_a_rate_is_the_one_that_updates_are_scaled_by(optimizer):
+    """Halving the peak halves every update, and nothing moves at the first step of a warm-up."""
+    half = dataclasses.replace(optimizer, learning_rate=optimizer.learning_rate / 2)
+    (still, whole), (_, halved) = updates(optimizer, 2), updates(half, 2)
+    for name in PARAMS:
+        np.testing.assert_array_equal(still[name], 0)
+        np.testing.assert_allclose(halved[name], whole[name] / 2, rtol=1e-6)
+
+
+RNG = np.random.default_rng(0)
+PARAMS = {
+    "kernel": jnp.asarray(RNG.normal(size=(3, 4)), jnp.float32),
+    "bias": jnp.asarray(RNG.normal(size=4), jnp.float32),
+    "embedding": jnp.asarray(RNG.normal(size=(5, 3)), jnp.float32),
+    "readout.kernel": jnp.asarray(RNG.normal(size=(4, 2)), jnp.float32),
+}
+GRADIENTS = [
+    {name: jnp.asarray(RNG.normal(size=p.shape), jnp.float32) for name, p in PARAMS.items()}
+    for _ in range(3)
+]
+
+
+def updates(optimizer, steps=3, params=PARAMS, gradients=GRADIENTS):
+    """What an optimizer, ours or optax's, makes of the gradients, one after the other."""
+    if not isinstance(optimizer, optax.GradientTransformation):
+        optimizer = optimizer.transformation(10)
+    state, made = optimizer.init(params), []
+    for gradient in gradients[:steps]:
+        update, state = optimizer.update(gradient, state, params)
+        params = optax.apply_updates(params, update)
+        made.append(update)
+    return made
+
+
+MATRICES = {"kernel": True, "bias": False, "embedding": True, "readout.kernel": True}
+AT_ONCE = {"schedule": Constant(warmup=0.0), "clip_norm": math.inf}
+
+
+@pytest.mark.parametrize(
+    ("ours", "reference"),
+    [
+        (SGD(0.1, momentum=0.5, **AT_ONCE), optax.sgd(0.1, momentum=0.5)),
+        (SGD(0.1, momentum=0.0, **AT_ONCE), optax.sgd(0.1)),
+        (Adam(0.1, beta1=0.8, beta2=0.9, **AT_ONCE), optax.adam(0.1, 0.8, 0.9)),
+        (
+            AdamW(0.1, beta1=0.8, beta2=0.9, weight_decay=0.3, **AT_ONCE),
+            optax.adamw(0.1, 0.8, 0.9, weight_decay=0.3, mask=MATRICES),
+        ),
+        (
+            Lion(0.1, beta1=0.8, beta2=0.9, weight_decay=0.3, **AT_ONCE),
+            optax.lion(0.1, 0.8, 0.9, weight_decay=0.3, mask=MATRICES),
+        ),
+    ],
+    ids=["SGD with momentum", "SGD", "Adam", "AdamW", "Lion"],
+)
+def test_an_optimizer_is_that_of_its_paper_as_optax_has_it(ours, reference):
+    for made, expected in zip(updates(ours), updates(reference), strict=True):
+        jax.tree.map(np.testing.assert_array_equal, made, expected)
+
+
+def test_adam_s_first_updates_follow_its_paper():
+    """Kingma and Ba's algorithm 1, in double precision."""
+    ours = updates(Adam(0.1, beta1=0.8, beta2=0.9, **AT_ONCE))
+    for name in PARAMS:
+        mean = square = np.zeros(PARAMS[name].shape)
+        for t, (gradient, made) in enumerate(zip(GRADIENTS, ours, strict=True), start=1):
+            g = np.asarray(gradient[name], np.float64)
+            mean, square = 0.8 * mean + 0.2 * g, 0.9 * square + 0.1 * g**2
+            expected = -0.1 * (mean / (1 - 0.8**t)) / (np.sqrt(square / (1 - 0.9**t)) + 1e-8)
+            np.testing.assert_allclose(made[name], expected, rtol=1e-5)
+
+
+def test_muon_s_first_updates_follow_its_paper():
+    """Jordan's algorithm with Nesterov momentum, means freed of their bias, in double precision."""
+    ours = updates(Muon(0.1, momentum=0.9, weight_decay=0.0, **AT_ONCE))
+    mean = np.zeros((3, 4))
+    for t, (gradient, made) in enumerate(zip(GRADIENTS, ours, strict=True), start=1):
+        g = np.asarray(gradient["kernel"], np.float64)
+        mean = 0.9 * mean + 0.1 * g
+        x = 0.9 * mean / (1 - 0.9 ** (t + 1)) + 0.1 * g / (1 - 0.9**t)
+        x = x / np.linalg.norm(x)
+        for _ in range(5):  # Newton and Schulz's, towards singular values of 1
+            a = x @ x.T
+            x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+        expected = -0.1 * 0.2 * math.sqrt(4) * x
+        np.testing.assert_allclose(made["kernel"], expected, rtol=1e-4, atol=1e-6)
+        values = np.linalg.svd(x, compute_uv=False)
+        assert ((values > 0.65) & (values < 1.25)).all()
+
+
+def test_muon_leaves_all_but_hidden_kernels_to_adam():
+    ours = updates(Muon(0.1, beta1=0.8, beta2=0.9, weight_decay=0.0, **AT_ONCE))
+    for made, expected in zip(ours, updates(optax.nadam(0.1, 0.8, 0.9)), strict=True):
+        for name in set(PARAMS) - {"kernel"}:
+            np.testing.assert_allclose(made[name], expected[name], rtol=1e-6)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=named)
+def test_matrices_decay_and_vectors_do_not(optimizer):
+    optimizer = dataclasses.replace(optimizer, learning_rate=0.5, weight_decay=0.3, **AT_ONCE)
+    zeros = [jax.tree.map(jnp.zeros_like, PARAMS)]
+    (made,) = updates(optimizer, gradients=zeros)
+    for name, param in PARAMS.items():
+        expected = -0.5 * 0.3 * param if MATRICES[name] else jnp.zeros_like(param)
+        np.testing.assert_allclose(made[name], expected, rtol=1e-6, atol=1e-12)
+
+
+def test_nothing_decays_unless_the_method_has_it():
+    assert [optimizer.weight_decay > 0 for optimizer in OPTIMIZERS] == [0, 0, 1, 1, 1]
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+def test_a_gradient_is_clipped_to_its_norm_if_longer(factor):
+    gradient = jax.tree.map(lambda g: g * factor, GRADIENTS[0])
+    sgd = SGD(1.0, clip_norm=2.0, schedule=Constant(warmup=0.0))
+    (made,) = updates(sgd, gradients=[gradient])
+    norm = optax.tree.norm(gradient)
+    scale = min(1.0, 2.0 / norm)
+    for name in PARAMS:
+        np.testing.assert_allclose(made[name], -scale * gradient[name], rtol=1e-5)
+
+
+def test_an_infinite_norm_clips_nothing():
+    sgd = SGD(1.0, clip_norm=math.inf, schedule=Constant(warmup=0.0))
+    gradient = jax.tree.map(lambda g: g * 1e15, GRADIENTS[0])
+    (made,) = updates(sgd, gradients=[gradient])
+    jax.tree.map(lambda m, g: np.testing.assert_array_equal(m, -g), made, gradient)

@@ -3,9 +3,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.extend.core import jaxprs_in_params
 
 import ar_jax as ar
 from ar_jax.training import data_parallel, init_state, make_eval_step, make_train_step
+from ar_jax.training import step as training_step
 from ar_jax.training.parallel import shard
 
 # SGD: Adam hides a gradient of the wrong scale.
@@ -104,6 +106,85 @@ def test_dropout_is_a_function_of_seed_step_and_device():
     assert loss != one(state.replace(key=other.key), batch)[1]["loss"]
     twice = jax.tree.map(lambda a: np.concatenate([a, a]), batch)
     assert not np.isclose(loss, two(state, twice)[1]["loss"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("micro_batches", [2, 4])
+@pytest.mark.parametrize("devices", [1, 2])
+def test_micro_batches_make_the_step_of_the_whole_batch(micro_batches, devices):
+    """In double precision, where rounding cannot hide a wrong scale."""
+    with jax.enable_x64(True):
+        model, batch = make_model(), make_batch()
+        state = init_state(model, SGD, 0, batch)
+        state = state.replace(
+            **jax.tree.map(
+                lambda p: p.astype(jnp.float64), {"params": state.params, "ema": state.ema}
+            )
+        )
+        whole = on_devices(make_train_step(model, SGD, 0.9), devices)
+        parts = on_devices(make_train_step(model, SGD, 0.9, micro_batches), devices)
+        (new, metrics), (expected, told) = parts(state, batch), whole(state, batch)
+        assert {leaf.dtype for leaf in jax.tree.leaves(new.params)} == {np.dtype("float64")}
+        assert_close((new.params, new.ema), (expected.params, expected.ema), rtol=1e-12)
+        assert_close(metrics, told, rtol=1e-12)
+
+
+def test_each_micro_batch_of_each_device_has_dropout_of_its_own(monkeypatch):
+    model, batch, keys = make_model(dropout=0.5), make_batch(), set()
+    log_prob = training_step.log_prob
+
+    def noted(model, variables, batch, rngs):
+        key = jax.random.key_data(rngs["dropout"])
+        jax.debug.callback(lambda key: keys.add(tuple(key.tolist())), key)
+        return log_prob(model, variables, batch, rngs)
+
+    monkeypatch.setattr(training_step, "log_prob", noted)
+    step = on_devices(make_train_step(model, SGD, 0.9, micro_batches=4), 2)
+    step(init_state(model, SGD, 0, batch), batch)
+    jax.effects_barrier()
+    assert len(keys) == 8
+
+
+def test_micro_batches_that_do_not_divide_the_rows_are_refused():
+    model, batch = make_model(), make_batch(6)
+    step = on_devices(make_train_step(model, SGD, 0.9, micro_batches=4), 1)
+    with pytest.raises(ValueError, match="micro_batches: expected a divisor of the 6 rows of a"):
+        step(init_state(model, SGD, 0, batch), batch)
+
+
+def test_half_precision_computes_in_bfloat16_and_keeps_float32():
+    """A bfloat16 has 8 bits: each rounding is off by at most 2**-9 of the number.
+
+    The network rounds its parameters, inputs, products and sums a few times from the pixels to the
+    logits: the loss, of the size of the logits, may be off by a few times that, say 8; a gradient
+    too, by a few times its own norm's share.
+    """
+    model, batch = make_model(), make_batch()
+    state = init_state(model, SGD, 0, batch)
+    exact = on_devices(make_train_step(model, SGD, 0.9), 2)
+    rough = on_devices(make_train_step(model, SGD, 0.9, precision="bfloat16"), 2)
+    (new, metrics), (expected, told) = rough(state, batch), exact(state, batch)
+    assert jax.tree.map(lambda a: a.dtype, new) == jax.tree.map(lambda a: a.dtype, state)
+    assert metrics["loss"].dtype == jnp.float32
+    assert metrics["loss"] != told["loss"]
+    assert metrics["loss"] == pytest.approx(told["loss"], rel=8 * 2**-9)
+    moved = jax.tree.map(jnp.subtract, new.params, state.params)
+    error = jax.tree.map(jnp.subtract, new.params, expected.params)
+    assert 0 < optax.tree.norm(error) < 8 * 2**-9 * optax.tree.norm(moved)
+    products = [
+        equation
+        for equation in _equations(jax.make_jaxpr(rough)(state, batch).jaxpr)
+        if equation.primitive.name == "dot_general"
+    ]
+    assert products
+    for product in products:
+        assert {v.aval.dtype for v in product.invars} == {np.dtype(jnp.bfloat16)}
+
+
+def _equations(jaxpr):
+    for equation in jaxpr.eqns:
+        yield equation
+        for inner in jaxprs_in_params(equation.params):
+            yield from _equations(inner)
 
 
 def test_evaluation_sums_what_the_mask_lets_count():
