@@ -127,6 +127,7 @@ class BinarisedMnist(ImageExperiment):
     class_conditional: bool = False
 
     levels: ClassVar[int] = 2
+    tested_on: ClassVar[str] = "test, one dynamic binarisation"
     transform = staticmethod(binarise)
 
     @cached_property

@@ -62,6 +62,7 @@ class Experiment(ABC):
     debug: bool = False
 
     small: ClassVar[ar.conditionals.Conditional]  # that of --debug
+    tested_on: ClassVar[str] = "test"
     sample: ClassVar[Sample] = Sample()  # the defaults of drawing
     transform: ClassVar[Transform] = staticmethod(unchanged)  # of training events, in every epoch
 
@@ -86,7 +87,7 @@ class Experiment(ABC):
     def figures(self, variables: Any) -> dict[str, Any]:
         """What the test split says of the model."""
         batches = EvaluationBatches(self.splits.test, self.batch_size)
-        return {"likelihood": evaluate(self.model, variables, batches, "test")}
+        return {"likelihood": evaluate(self.model, variables, batches, self.tested_on)}
 
     def train(self) -> None:
         """Trains to the end, or to an interruption."""
