@@ -73,6 +73,7 @@ class Shakespeare(Experiment):
     folder: Path = Path("runs/shakespeare_transformer")
     data: Data = Data()
 
+    tested_on: ClassVar[str] = "validation and test joined, which is nanoGPT's validation"
     sample: ClassVar[Sample] = SampleText()
     small: ClassVar[ar.conditionals.Conditional] = ar.conditionals.Transformer(
         layers=1, width=16, heads=2

@@ -1,8 +1,10 @@
 """The default experiment as a user runs it: in processes of its own, in an empty folder."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -42,6 +44,21 @@ def test_evaluating_in_a_new_process_gives_the_same_figures(trained):
     after = json.loads(path.read_text())
     assert after["likelihood"]["nats"] == pytest.approx(before["likelihood"]["nats"], rel=1e-6)
     assert after["bayes_accuracy"] == before["bayes_accuracy"]
+
+
+def test_an_interrupted_run_is_saved_and_its_figures_are_not_results(tmp_path):
+    command = [sys.executable, "-m", "experiments.digits", "--debug", "--training.steps", "99999"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    here = tmp_path / "runs" / "digits-debug"
+    while process.poll() is None and not (here / "metrics.jsonl").exists():
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "Stopped, with all saved; the same command goes on from there." in printed
+    result = run(tmp_path, "evaluate", "--folder", "runs/digits-debug")
+    assert "bits/dim" in result.stdout, result.stderr
+    assert not (here / "results.json").exists()
 
 
 def test_what_is_asked_for_wins_over_debug(tmp_path):
