@@ -25,7 +25,7 @@ def check_shape(name: str, value: Any, expected: tuple[int | str, ...]) -> None:
 def check_integers(name: str, value: Any, low: int, high: int) -> None:
     """Raises unless the values are integers from low to high, both included."""
     expected = f"{name}: expected integers {low} ... {high}"
-    dtype = jnp.asarray(value).dtype
+    dtype = _dtype(value)
     if not (jnp.issubdtype(dtype, jnp.integer) or dtype == jnp.bool_):
         raise ValueError(f"{expected}, got dtype {dtype}")
     if is_concrete(value) and np.size(value):
@@ -36,7 +36,7 @@ def check_integers(name: str, value: Any, low: int, high: int) -> None:
 
 def check_floats(name: str, value: Any) -> None:
     """Raises unless the values are finite real numbers."""
-    dtype = jnp.asarray(value).dtype
+    dtype = _dtype(value)
     if not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(f"{name}: expected floating-point numbers, got dtype {dtype}")
     if is_concrete(value) and not np.isfinite(np.asarray(value)).all():
@@ -48,3 +48,15 @@ def check_positive(**values: int) -> None:
     for name, value in values.items():
         if value < 1:
             raise ValueError(f"{name}: expected at least 1, got {value}")
+
+
+def check_fractions(**values: float) -> None:
+    """Raises unless each is at least 0 and less than 1."""
+    for name, value in values.items():
+        if not 0 <= value < 1:  # written so that NaN is refused
+            raise ValueError(f"{name}: expected at least 0 and less than 1, got {value}")
+
+
+def _dtype(value: Any) -> np.dtype[Any]:
+    """Of an array, a tracer or a list, which stay where they are."""
+    return value.dtype if hasattr(value, "dtype") else np.asarray(value).dtype

@@ -20,8 +20,8 @@ import numpy as np
 import ar_jax as ar
 from ar_jax.data import Arrays, Splits
 from ar_jax.training import AdamW, Training
-from experiments.images import Data, ImageExperiment, labelled, patch_transformer
-from experiments.run import main
+from experiments.images import ImageExperiment, patch_transformer
+from experiments.run import Data, main
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class FashionTransformer(ImageExperiment):
     """Train a transformer on Fashion-MNIST, evaluate it and draw.
 
     Attributes:
-      data: where it is.
+      data: where the data is.
     """
 
     model: ar.AutoregressiveModel = dataclasses.field(
@@ -53,7 +53,7 @@ class FashionTransformer(ImageExperiment):
         def integers(arrays: Arrays) -> Arrays:
             return Arrays(arrays.x.astype(np.int32), arrays.y)
 
-        return labelled("fashion_mnist", self).map(integers)
+        return self.prepared("fashion_mnist", self.data.dir).map(integers)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.figure import Figure
 
 
 def draw_images(
@@ -19,9 +19,8 @@ def draw_images(
       levels: how many grey levels there are.
       names: of the rows.
     """
-    figure, axes = plt.subplots(
-        1, len(panels), figsize=(4.5 * len(panels), 4.7), layout="constrained", squeeze=False
-    )
+    figure = Figure(figsize=(4.5 * len(panels), 4.7), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False)
     for ax, (title, images) in zip(axes[0], panels.items(), strict=True):
         rows, columns, height, width = images.shape[:4]
         framed = np.pad(images[..., 0], ((0, 0), (0, 0), (1, 0), (1, 0)))
@@ -34,7 +33,6 @@ def draw_images(
         for side in ax.spines.values():
             side.set_visible(False)
     figure.savefig(path, dpi=120)
-    plt.close(figure)
 
 
 def draw_curves(path: Path, records: Sequence[dict[str, Any]]) -> None:
@@ -44,7 +42,8 @@ def draw_curves(path: Path, records: Sequence[dict[str, Any]]) -> None:
       path: of the PNG.
       records: lines of `metrics.jsonl`.
     """
-    figure, ax = plt.subplots(figsize=(6, 4), layout="constrained")
+    figure = Figure(figsize=(6, 4), layout="constrained")
+    ax = figure.subplots()
     last = []
     for name, marker, label in (
         ("train_bits_per_dim", "", "training, with dropout if there is any"),
@@ -62,4 +61,3 @@ def draw_curves(path: Path, records: Sequence[dict[str, Any]]) -> None:
     ax.grid(alpha=0.3)
     ax.legend()
     figure.savefig(path, dpi=120)
-    plt.close(figure)

@@ -10,9 +10,9 @@ import jax
 import numpy as np
 
 import ar_jax as ar
-from ar_jax.data import Arrays, Splits, binarise, read_image, tfds_images
+from ar_jax.data import Arrays, Splits, binarise, grey_levels, read_image, tfds_images
 from experiments.figures import draw_images
-from experiments.run import Experiment, Sample
+from experiments.run import Data, Experiment, Sample, asked
 
 CLASSES = 10
 
@@ -46,6 +46,16 @@ class ImageExperiment(Experiment):
         """Whether the model is one of p(image | class)."""
         return isinstance(self.model.context, ar.contexts.ClassLabel)
 
+    def prepared(self, name: str, folder: str) -> Splits[Arrays]:
+        """Images of TFDS, with labels if the model reads them, and few of them for `--debug`."""
+
+        def part(arrays: Arrays) -> Arrays:
+            rows = slice(500 if self.debug else None)
+            labels = arrays.y[rows] if self.class_labels and arrays.y is not None else None
+            return Arrays(arrays.x[rows], labels)
+
+        return tfds_images(name, folder).map(part)
+
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
         data, ordering, known = self.splits.test, self.model.ordering, self._known(options)
         rows = self._rows(options.columns)
@@ -73,9 +83,12 @@ class ImageExperiment(Experiment):
         """The images of the test split that are shown: by class if the model knows classes."""
         data = self.splits.test
         labels = data.batch(np.arange(len(data)))["y"] if self.class_labels else None
-        fewest = len(data) // CLASSES if labels is None else int(np.bincount(labels).min())
-        if not 1 <= columns <= fewest:
-            raise ValueError(f"columns: expected 1 ... {fewest} of each row, got {columns}")
+        each = [len(data) // CLASSES] if labels is None else np.bincount(labels, minlength=CLASSES)
+        if not 1 <= columns <= min(each):
+            raise ValueError(
+                f"columns: expected 1 ... {min(each)}, as many as the test split has for each row, "
+                f"got {columns}"
+            )
         if labels is None:
             return np.arange(CLASSES * columns)
         return np.concatenate([np.flatnonzero(labels == c)[:columns] for c in range(CLASSES)])
@@ -91,24 +104,13 @@ class ImageExperiment(Experiment):
 
     def _given(self, path: Path) -> np.ndarray:
         """An image file as levels."""
-        image = read_image(path).astype(np.int32)
+        image = read_image(path)
         if image.shape != self.model.ordering.event:
             raise ValueError(
                 f"image: expected shape {list(self.model.ordering.event)}, as the model's, "
                 f"got {path} of {list(image.shape)}"
             )
-        return image * self.levels // 256
-
-
-@dataclasses.dataclass(frozen=True)
-class Data:
-    """Where the data is.
-
-    Attributes:
-      dir: folder of data sets that TFDS prepared; left out, that of TFDS_DATA_DIR, or TFDS's own.
-    """
-
-    dir: str = ""
+        return grey_levels(image, self.levels)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -119,7 +121,7 @@ class BinarisedMnist(ImageExperiment):
     validation and the test split are drawn once, the same for every run.
 
     Attributes:
-      data: where it is.
+      data: where the data is.
       class_conditional: learn p(image | digit): the context is ClassLabel.
     """
 
@@ -132,7 +134,7 @@ class BinarisedMnist(ImageExperiment):
 
     @cached_property
     def splits(self) -> Splits:
-        splits = labelled("mnist", self)
+        splits = self.prepared("mnist", self.data.dir)
         return dataclasses.replace(
             splits,
             validation=splits.validation.transformed(binarise, seed=0),
@@ -141,23 +143,11 @@ class BinarisedMnist(ImageExperiment):
 
     def preset(self, arguments: Sequence[str]) -> Self:
         config = super().preset(arguments)
-        if "--class-conditional" not in arguments:
+        if not asked("class-conditional", arguments):
             return config
         model = config.model.clone(context=ar.contexts.ClassLabel(CLASSES, dropout=0.1))
         folder = config.folder.with_name(config.folder.name + "-by-class")
         return dataclasses.replace(config, model=model, folder=folder, class_conditional=True)
-
-
-def labelled(name: str, experiment: Any) -> Splits:
-    """Images of TFDS; with their labels if the model reads them, few of them for `--debug`."""
-    splits = tfds_images(name, experiment.data.dir)
-
-    def part(arrays: Arrays) -> Arrays:
-        size = 500 if experiment.debug else len(arrays)
-        labels = arrays.y[:size] if experiment.class_labels and arrays.y is not None else None
-        return Arrays(arrays.x[:size], labels)
-
-    return Splits(part(splits.train), part(splits.validation), part(splits.test))
 
 
 def patch_transformer(pixel: ar.heads.Head) -> ar.AutoregressiveModel:

@@ -1,19 +1,19 @@
 """Run an experiment for several seeds and settings.
 
 python -m experiments.launch                              lists the experiments
-python -m experiments.launch digits --seeds 0 1 2
+python -m experiments.launch digits --seeds 0 1 2 --devices 0 1
 python -m experiments.launch digits --sweep training.optimizer.learning-rate=1e-3,3e-4
-python -m experiments.launch digits --seeds 0 1 2 3 --devices 0 1
+python -m experiments.launch mnist_made --sweep class-conditional=True,False
 
 Each run is a process of its own, with its folder under runs/NAME/SETTING/seed=S and its output
 beside it in seed=S.log. The same command again goes on where it stopped: finished runs are left
 alone, interrupted ones resume. Ctrl-C is passed on to the runs, which save before they end. The
-last thing printed is a table of what they found, mean ± standard deviation over the seeds; it is
-also written to runs/NAME/launch.md. Other options go to the experiment as they are.
+last thing printed is a table of what they found, mean ± standard deviation over the seeds; it also
+goes into runs/NAME/launch.md, under its command. Other options go to the experiment as they are.
+Options change values: for another class (an optimizer, a conditional), edit the experiment's file.
 """
 
 import argparse
-import ast
 import itertools
 import json
 import math
@@ -24,21 +24,23 @@ import signal
 import statistics
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 from urllib.parse import quote
 
-from rich import progress
+from rich import box
 from rich.console import Console
 from rich.markup import escape
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Table
 
 PROGRAM = "python -m experiments.launch"
+
+Sweep = Sequence[tuple[str, Sequence[str]]]
+"""Fields, each with its values."""
 
 
 @dataclass(frozen=True)
@@ -46,179 +48,148 @@ class Run:
     """Training with one setting and seed.
 
     Attributes:
-      experiment: its name.
-      options: of the command line.
+      command: starts it.
+      arguments: what the experiment is given.
       folder: of the run.
+      log: where its output goes.
     """
 
-    experiment: str
-    options: tuple[str, ...]
+    command: str
+    arguments: list[str]
     folder: Path
+    log: Path
 
     def __str__(self) -> str:
         return " ".join(self.folder.parts[-2:])
 
     @property
-    def arguments(self) -> list[str]:
-        """What the experiment is given."""
-        return [*self.options, "--folder", str(self.folder)]
+    def output(self) -> str:
+        """What it printed since it was last started."""
+        return self.log.read_text(errors="replace").rpartition(f"$ {self.command}\n")[2]
 
     @property
-    def log(self) -> Path:
-        """Where its output goes."""
-        return self.folder.with_name(f"{self.folder.name}.log")
-
-    @property
-    def finished(self) -> bool:
-        """Whether it was trained to the end, with these very arguments."""
-        given = read(self.folder / "arguments.json")
-        return given == self.arguments and read(self.folder / "results.json") is not None
-
-    def command(self, verb: str) -> list[str]:
-        """Starts the experiment."""
-        return [sys.executable, "-m", f"experiments.{self.experiment}", verb, *self.arguments]
-
-    def steps(self) -> tuple[int, int | None]:
-        """Steps made and to make, as the files in its folder tell; 0 and None before they do."""
-        with suppress(OSError, ValueError, LookupError, TypeError):
-            records = (self.folder / "metrics.jsonl").read_text().splitlines()
-            total = read(self.folder / "config.json")["training"]["steps"]
-            return json.loads(records[-1])["step"], total
-        return 0, None
-
-    def figures(self) -> dict[str, float]:
-        """The numbers in its results: nats, bits/dim, and all others but the seed."""
-        results = read(self.folder / "results.json")
-        found = {}
-        if likelihood := results.get("likelihood"):
-            nats, of = likelihood["nats"], f"{likelihood['split']}, {likelihood['kind']}"
-            found[f"nats ({of})"] = nats
-            found[f"bits/dim ({of})"] = nats / (likelihood["variables"] * math.log(2))
-        return found | {
-            name.replace("_", " "): value
-            for name, value in results.items()
-            if type(value) in (int, float) and name != "seed"
-        }
-
-
-Setting = tuple[str, ...]
-"""A value of each field that is swept."""
+    def results(self) -> dict[str, Any]:
+        """What it found; empty until it is trained to the end, with these very arguments."""
+        with suppress(OSError, ValueError):  # not there yet, or only a part
+            if json.loads((self.folder / "arguments.json").read_text()) == self.arguments:
+                return json.loads((self.folder / "results.json").read_text())
+        return {}
 
 
 def experiments() -> dict[str, str]:
     """The experiments, each with what its file says of itself first; none is imported."""
-    found = {}
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        tree = ast.parse(path.read_text())
-        tests = [ast.unparse(node.test) for node in tree.body if isinstance(node, ast.If)]
-        if "__name__ == '__main__'" in tests and path.stem != "launch":
-            found[path.stem] = (ast.get_docstring(tree) or "").partition("\n")[0]
-    return found
+    texts = {path.stem: path.read_text() for path in sorted(Path(__file__).parent.glob("*.py"))}
+    return {
+        name: text.partition("\n")[0].strip('"')
+        for name, text in texts.items()
+        if "\nif __name__ ==" in text and name != "launch"
+    }
 
 
-def parse_sweep(texts: Iterable[str]) -> dict[str, list[str]]:
-    """The values of each field, from texts like "batch-size=32,64"."""
-    pairs = []
-    for text in texts:
-        field, _, values = text.partition("=")
-        if not field or "" in values.split(","):
-            raise ValueError(f"sweep: expected FIELD=VALUE,VALUE..., got {text}")
-        pairs.append((dashed(field), values.split(",")))
-    check_distinct("sweep", [field for field, _ in pairs])
-    for field, values in pairs:
-        check_distinct(f"sweep of {field}", values)
-    return dict(pairs)
+def parse_sweep(text: str) -> tuple[str, list[str]]:
+    """A field and its values, from a text like "batch-size=32,64"."""
+    field, _, values = text.partition("=")
+    if not field or "" in values.split(","):
+        raise ValueError(f"sweep: expected FIELD=VALUE,VALUE..., got {text}")
+    return field.replace("_", "-"), values.split(",")
 
 
 def plan(
-    experiment: str,
-    folder: Path,
-    seeds: Sequence[int],
-    sweep: Mapping[str, Sequence[str]],
-    others: Sequence[str],
-) -> dict[Setting, list[Run]]:
-    """The runs of every setting, one for each seed.
+    experiment: str, folder: Path, seeds: Sequence[int], sweep: Sweep, others: Sequence[str]
+) -> dict[tuple[str, ...], list[Run]]:
+    """The runs of every setting, which is a value of each field: one for each seed.
 
     Args:
       experiment: its name.
       folder: of all runs.
       seeds: of training.
-      sweep: the values of each field; all combinations are run.
+      sweep: what is tried; all combinations are.
       others: options of every run.
     """
+    fields = [field for field, _ in sweep]
+    given = [word[2:].partition("=")[0] for word in others if word.startswith("--")]
+    given = [re.sub(r"\bno-", "", name.replace("_", "-")) for name in given]
+    if min(seeds) < 0:
+        raise ValueError(f"seeds: expected at least 0, got {min(seeds)}")
     check_distinct("seeds", seeds)
-    given = [dashed(option[2:].split("=")[0]) for option in others if option.startswith("--")]
-    taken = ["training.seed", "folder"]
-    check_distinct("options (--seeds sets training.seed)", [*taken, *sweep, *given])
-    settings: dict[Setting, list[Run]] = {}
-    for setting in itertools.product(*sweep.values()):
-        fields = list(zip(sweep, setting, strict=True))
-        named = quote(",".join(f"{field}={value}" for field, value in fields), safe="=,+")
-        swept = [word for field, value in fields for word in (f"--{field}", *value.split())]
-        settings[setting] = [
-            Run(
-                experiment,
-                ("--training.seed", str(seed), *swept, *others),
-                folder / experiment / named / f"seed={seed}",
-            )
-            for seed in seeds
-        ]
-    return settings
+    check_distinct("options (--seeds sets training.seed)", ["training.seed", *fields, *given])
+    for field, values in sweep:
+        check_distinct(f"sweep of {field}", values)
+
+    def run(setting: Sequence[str], seed: int) -> Run:
+        named = ",".join(f"{field}={value}" for field, value in zip(fields, setting, strict=True))
+        place = folder / experiment / quote(named, safe="=,+") / f"seed={seed}"
+        swept = itertools.chain(*map(option, fields, setting))
+        arguments = ["--training.seed", str(seed), *swept, *others, "--folder", str(place)]
+        command = [sys.executable, "-m", f"experiments.{experiment}", "train", *arguments]
+        return Run(shlex.join(command), arguments, place, place.with_name(f"seed={seed}.log"))
+
+    settings = itertools.product(*(values for _, values in sweep))
+    return {setting: [run(setting, seed) for seed in seeds] for setting in settings}
 
 
-def dashed(option: str) -> str:
-    """As the experiments spell their options."""
-    return option.replace("_", "-")
+def option(field: str, value: str) -> list[str]:
+    """A value of a field on the command line; a switch has two names in place of values."""
+    part, dot, name = field.rpartition(".")
+    switches = {"True": f"--{field}", "False": f"--{part}{dot}no-{name}"}
+    return [switches[value]] if value in switches else [f"--{field}", *value.split()]
 
 
-def check_distinct(name: str, values: Sequence[Hashable]) -> None:
+def check_distinct(name: str, values: Sequence[Any]) -> None:
     """Raises ValueError when a value comes twice."""
     for value in values:
         if values.count(value) > 1:
             raise ValueError(f"{name}: expected each once, got {value} again")
 
 
-def work_off(runs: Sequence[Run], devices: Sequence[str]) -> None:
+def work_off(runs: Sequence[Run], devices: Sequence[str]) -> str:
     """Runs them in this order, as many at once as there are devices, and tells how each ended.
 
     Ctrl-C and SIGTERM go to the runs as Ctrl-C: the first lets them save, a second stops them at
-    once. After one nothing new is started.
+    once. Nothing new is started after one, nor when the experiment refuses its options.
 
     Args:
       runs: to be trained.
-      devices: the accelerators, one for each run at a time; none for all, one run at a time.
+      devices: the accelerators, one for each run at a time; "" for all.
+
+    Returns:
+      What the experiment said when it refused its options, or nothing.
     """
-    waiting, free = list(runs), list(devices) or [""]
-    running: dict[subprocess.Popen[bytes], tuple[Run, str, progress.TaskID]] = {}
-    stop = threading.Event()
+    waiting, free, stop, refusal = list(runs), list(devices), False, ""
+    running: dict[subprocess.Popen[bytes], tuple[Run, str]] = {}
 
     def pass_on(number: int, frame: Any) -> None:
-        stop.set()
+        nonlocal stop
+        stop = True
         for process in list(running):
             process.send_signal(signal.SIGINT)
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, pass_on)
-    columns = (progress.TextColumn("{task.description}"), progress.BarColumn())
-    times = (progress.MofNCompleteColumn(), progress.TimeElapsedColumn())
-    with progress.Progress(*columns, *times) as bars:
-        bar = bars.add_task("runs", total=len(runs))
-        while running or (waiting and not stop.is_set()):
-            while waiting and free and not stop.is_set():
+    with Progress("runs", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()) as progress:
+        bar = progress.add_task("", total=len(runs))
+
+        def tell(text: str) -> None:
+            progress.console.print(escape(text), soft_wrap=True, highlight=False)
+
+        while running or (waiting and not stop):
+            while waiting and free and not stop:
                 run, device = waiting.pop(0), free.pop(0)
-                task = bars.add_task(escape(str(run)), total=None)
-                running[start(run, device)] = run, device, task
-            time.sleep(0.2)
-            for process, (run, device, task) in list(running.items()):
-                made, total = run.steps()
-                bars.update(task, completed=made, total=total)
-                if process.poll() is not None:
-                    del running[process]
-                    free.append(device)
-                    bars.remove_task(task)
-                    bars.advance(bar)
-                    ended = escape(f"{run}: {outcome(run, process.returncode)}")
-                    bars.console.print(ended, soft_wrap=True)
+                tell(f"{run}: started ({run.log})")
+                process = start(run, device)
+                running[process] = run, device
+                if stop:  # since before it was among the running
+                    process.send_signal(signal.SIGINT)
+            with suppress(subprocess.TimeoutExpired):
+                next(iter(running)).wait(timeout=1)
+            for process in [process for process in running if process.poll() is not None]:
+                run, device = running.pop(process)
+                free.append(device)
+                progress.advance(bar)
+                tell(f"{run}: {outcome(run, process.returncode)}")
+                if process.returncode == 2:  # from the parser of options
+                    stop, refusal = True, run.output
+    return refusal
 
 
 def start(run: Run, device: str) -> subprocess.Popen[bytes]:
@@ -229,38 +200,42 @@ def start(run: Run, device: str) -> subprocess.Popen[bytes]:
     environment = os.environ | {"PYTHONUNBUFFERED": "1"} | (only if device else {})
     run.log.parent.mkdir(parents=True, exist_ok=True)
     with run.log.open("a") as log:
-        log.write(f"$ {shlex.join(run.command('train'))}\n")
-        log.flush()
+        print("$", run.command, file=log, flush=True)
         return subprocess.Popen(
-            run.command("train"), env=environment, stdin=subprocess.DEVNULL, stdout=log,
+            shlex.split(run.command), env=environment, stdin=subprocess.DEVNULL, stdout=log,
             stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
 
 
 def outcome(run: Run, status: int) -> str:
     """How a run ended."""
-    if status == 0:
-        return "finished" if run.finished else "stopped; the same command goes on from there"
-    lines = run.log.read_text(errors="replace").splitlines()
-    last = next(line for line in reversed(lines) if re.search(r"\w", line))
-    return f"failed with exit status {status}: {last.strip()} ({run.log})"
+    if status in (0, -signal.SIGINT):
+        return "finished" if run.results else "stopped; the same command goes on from there"
+    lines = [line.strip() for line in run.output.splitlines() if re.search(r"\w", line)]
+    return f"failed with exit status {status}: {lines[-1] if lines else 'no word'} ({run.log})"
 
 
-def tabulate(
-    fields: Iterable[str], settings: Mapping[Setting, Sequence[Run]]
-) -> tuple[list[str], list[list[str]]]:
-    """Header and rows: each setting with the mean and spread of what its finished runs found."""
-    found = {s: [run.figures() for run in runs if run.finished] for s, runs in settings.items()}
-    names = list(dict.fromkeys(name for runs in found.values() for run in runs for name in run))
-    rows = [
-        [
-            *setting,
-            f"{len(runs)} of {len(settings[setting])}",
-            *(spread([run[name] for run in runs if name in run]) for name in names),
-        ]
-        for setting, runs in found.items()
-    ]
-    return [*fields, "runs", *names], rows
+def tabulate(fields: Iterable[str], settings: Mapping[tuple[str, ...], Sequence[Run]]) -> str:
+    """A row for each setting, with mean and spread of the numbers that its finished runs found."""
+    found = {s: [run.results for run in runs if run.results] for s, runs in settings.items()}
+    finished = list(itertools.chain(*found.values()))
+    scores = [results["likelihood"] for results in finished if "likelihood" in results]
+    title = "; ".join(sorted({f"{score['split']}, {score['kind']}" for score in scores}))
+    names = list(dict.fromkeys(name for results in finished for name in figures(results)))
+    table = Table(*fields, "runs", *(n.replace("_", " ") for n in names), box=box.MARKDOWN)
+    for setting, runs in found.items():
+        spreads = [spread([run[name] for run in runs if name in run]) for name in names]
+        cells = [*setting, f"{len(runs)} of {len(settings[setting])}", *spreads]
+        table.add_row(*map(escape, cells))
+    console = Console(width=10_000)
+    with console.capture() as capture:
+        console.print(table)
+    return f"{title}\n\n{capture.get().strip()}\n"
+
+
+def figures(results: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers in a run's results."""
+    return {n: v for n, v in results.items() if type(v) in (int, float) and n != "seed"}
 
 
 def spread(values: Sequence[float]) -> str:
@@ -268,47 +243,44 @@ def spread(values: Sequence[float]) -> str:
     if not values:
         return "-"
     mean = statistics.fmean(values)
-    several = len(values) > 1 and math.isfinite(mean)
-    deviation = statistics.stdev(values) if several else 0.0
+    deviation = statistics.stdev(values) if len(values) > 1 and math.isfinite(mean) else 0.0
     if deviation == 0:
         return f"{mean:,.0f}" if mean.is_integer() else f"{mean:.5g}"
     digits = max(0, 1 - math.floor(math.log10(deviation)))
     return f"{mean:,.{digits}f} ± {deviation:,.{digits}f}"
 
 
-def read(path: Path) -> Any:
-    """The JSON in a file; None if there is none, or only a part."""
-    with suppress(OSError, ValueError):
-        return json.loads(path.read_text())
-
-
-class Parser(argparse.ArgumentParser):
-    """One whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
+def keep(path: Path, command: str, table: str) -> None:
+    """Writes a table into a file, under its command: in place of that command's last one."""
+    path.touch()
+    _, *sections = re.split(r"^## ", path.read_text(), flags=re.MULTILINE)
+    tables = {head: text.strip() for head, _, text in (s.partition("\n") for s in sections)}
+    tables[f"`{command}`"] = table.strip()
+    path.write_text("\n".join(f"## {head}\n\n{text}\n" for head, text in tables.items()))
 
 
 def main(arguments: list[str]) -> int:
-    """Runs the command line; the exit status is 1 unless all runs have finished."""
+    """Runs the command line; the exit status is 0 if all runs have finished."""
     known = experiments()
     listing = "\n".join(f"  {name:24}{line}" for name, line in known.items())
     if not arguments:
         print(f"Experiments, for {PROGRAM} NAME (see --help):\n{listing}")
         return 0
-    parser = Parser(
-        prog=PROGRAM, description=__doc__, epilog=f"experiments:\n{listing}", allow_abbrev=False,
+    usage = "%(prog)s NAME [options] [options of the experiment]"
+    parser = argparse.ArgumentParser(
+        PROGRAM, usage, __doc__, f"experiments:\n{listing}", allow_abbrev=False,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )  # fmt: skip
     parser.add_argument("experiment", metavar="NAME", help="of the experiment")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="default: 0")
     parser.add_argument(
         "--sweep", nargs="+", action="extend", default=[], metavar="FIELD=VALUE,VALUE...",
-        help="values of an option of the experiment; several sweeps are combined",
+        help="values of an option of the experiment (of a switch: True, False); several sweeps are "
+        "combined",
     )  # fmt: skip
     parser.add_argument("--folder", type=Path, default=Path("runs"), help="default: runs")
     parser.add_argument(
-        "--devices", nargs="+", default=[], metavar="NUMBER",
+        "--devices", nargs="+", default=[""], metavar="NUMBER",
         help="accelerators; each takes one run at a time and is the only one that the run sees "
         "(CUDA_VISIBLE_DEVICES, TPU_VISIBLE_CHIPS). Without accelerators, just so many runs at "
         "once. Default: one run at a time, on all devices",
@@ -319,24 +291,18 @@ def main(arguments: list[str]) -> int:
             names = ", ".join(known)
             raise ValueError(f"NAME: expected one of {names}, got {options.experiment}")
         check_distinct("devices", options.devices)
-        sweep = parse_sweep(options.sweep)
+        sweep = [parse_sweep(text) for text in options.sweep]
         settings = plan(options.experiment, options.folder, options.seeds, sweep, others)
     except ValueError as error:
         parser.error(str(error))
-    waiting = [run for runs in settings.values() for run in runs if not run.finished]
-    for run in {run.folder.parent: run for run in waiting}.values():  # one of each setting
-        if subprocess.run(run.command("check"), stdout=subprocess.DEVNULL).returncode:
-            parser.error(f"refused by experiments.{options.experiment}: {shlex.join(run.options)}")
-    work_off(waiting, options.devices)
-    header, rows = tabulate(sweep, settings)
-    table = Table(*header)
-    for row in rows:
-        table.add_row(*map(escape, row))
-    Console().print(table)
-    lines = [f"`{PROGRAM} {shlex.join(arguments)}`", ""]
-    lines += [f"| {' | '.join(row)} |" for row in (header, ["---"] * len(header), *rows)]
-    (options.folder / options.experiment / "launch.md").write_text("\n".join(lines) + "\n")
-    return 0 if all(run.finished for runs in settings.values() for run in runs) else 1
+    runs = list(itertools.chain(*settings.values()))
+    if refusal := work_off([run for run in runs if not run.results], options.devices):
+        parser.exit(2, refusal)
+    table = tabulate([field for field, _ in sweep], settings)
+    print(table)
+    path = options.folder / options.experiment / "launch.md"
+    keep(path, f"{PROGRAM} {shlex.join(arguments)}", table)
+    return 0 if all(run.results for run in runs) else 1
 
 
 if __name__ == "__main__":

@@ -5,12 +5,14 @@ import dataclasses
 import json
 import shlex
 import sys
+import traceback
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
+import flax.linen as nn
 import jax
 import numpy as np
 import tyro
@@ -18,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 import ar_jax as ar
+from ar_jax.checks import check_positive
 from ar_jax.data import EvaluationBatches, Splits, Transform, training_batches, unchanged
 from ar_jax.evaluation import Likelihood, evaluate
 from ar_jax.training import Checkpoints, Training, fit, init_state, living, read_metrics
@@ -43,13 +46,26 @@ class Sample:
     folder: Path = Path()
 
 
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """Where the data is.
+
+    Attributes:
+      dir: folder of data sets that TFDS prepared; left out, that of TFDS_DATA_DIR, or TFDS's own.
+    """
+
+    dir: str = ""
+
+    places: ClassVar[tuple[str, ...]] = ("dir",)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Experiment(ABC):
     """What is learned, from which data, and how.
 
     Attributes:
       model: what is learned.
-      training: how.
+      training: how it is trained.
       batch_size: examples of a step; the devices divide it.
       folder: of the run; the same command goes on where it stopped.
       debug: shrink all that is not given here, to a few seconds.
@@ -61,10 +77,14 @@ class Experiment(ABC):
     folder: Path
     debug: bool = False
 
+    places: ClassVar[tuple[str, ...]] = ("folder",)  # where things lie: no part of what is learned
     small: ClassVar[ar.conditionals.Conditional]  # that of --debug
     tested_on: ClassVar[str] = "test"
     sample: ClassVar[Sample] = Sample()  # the defaults of drawing
     transform: ClassVar[Transform] = staticmethod(unchanged)  # of training events, in every epoch
+
+    def __post_init__(self) -> None:
+        check_positive(batch_size=self.batch_size)
 
     @cached_property
     @abstractmethod
@@ -76,8 +96,8 @@ class Experiment(ABC):
         """Draws samples into a file, which has a suffix of its own; options are like `sample`."""
 
     def preset(self, arguments: Sequence[str]) -> Self:
-        """These defaults, as the given arguments change them all at once."""
-        if "--debug" not in arguments:
+        """These defaults, as switches among the arguments change them all at once."""
+        if not asked("debug", arguments):
             return self
         training = dataclasses.replace(self.training, steps=20, log_every=5, validate_every=10)
         folder = self.folder.with_name(self.folder.name + "-debug")
@@ -87,7 +107,12 @@ class Experiment(ABC):
     def figures(self, variables: Any) -> dict[str, Any]:
         """What the test split says of the model."""
         batches = EvaluationBatches(self.splits.test, self.batch_size)
-        return {"likelihood": evaluate(self.model, variables, batches, self.tested_on)}
+        likelihood = evaluate(self.model, variables, batches, self.tested_on)
+        return {
+            "nats": likelihood.nats,
+            "bits_per_dim": likelihood.bits_per_dim,
+            "likelihood": likelihood,
+        }
 
     def train(self) -> None:
         """Trains to the end, or to an interruption."""
@@ -123,20 +148,21 @@ class Experiment(ABC):
     def report(self, variables: Any, program: str) -> None:
         """Prints the figures, with the command and device that they came from.
 
-        They are written if training has ended: others are not results.
+        They are written once, when training has ended: others are not results.
         """
-        seconds = [r["cpu_seconds"] for r in read_metrics(self.folder / "metrics.jsonl")][-1]
+        records = read_metrics(self.folder / "metrics.jsonl")
         results = {
             "command": f"{program} {shlex.join(arguments_of(self.folder))}".rstrip(),
             "device": devices(),
             "seed": self.training.seed,
             "parameters": sum(leaf.size for leaf in jax.tree.leaves(variables)),
-            "training_cpu_seconds": seconds,
+            "training_cpu_seconds": max((r["cpu_seconds"] for r in records), default=0.0),
             **self.figures(variables),
         }
-        if self.finished:
+        path = self.folder / "results.json"
+        if self.finished and not path.exists():
             written = {name: describe(value) for name, value in results.items()}
-            write(self.folder / "results.json", json.dumps(written, indent=2) + "\n")
+            write(path, json.dumps(written, indent=2) + "\n")
         table = Table(title=self.folder.name, show_header=False)
         for name, value in results.items():
             table.add_row(name.replace("_", " "), readable(value))
@@ -168,7 +194,9 @@ def main(experiment: Experiment, overview: str) -> None:
         return parse(experiment.preset(arguments), arguments, f"{program} train")
 
     def trained(folder: Path) -> Experiment:
-        return dataclasses.replace(configure(arguments_of(folder)), folder=folder)
+        config = dataclasses.replace(configure(arguments_of(folder)), folder=folder)
+        check_folder(folder, config)
+        return config
 
     def train_verb(arguments: list[str]) -> None:
         config = configure(arguments)
@@ -197,18 +225,15 @@ def main(experiment: Experiment, overview: str) -> None:
         config = trained(options.folder)
         tell(config.draw(config.restore(), options, config.folder / "samples"))
 
-    def check_verb(arguments: list[str]) -> None:
-        configure(arguments)
-
     verbs = {"train": train_verb, "evaluate": evaluate_verb, "sample": sample_verb}
-    verbs |= {"check": check_verb}  # the arguments of `train` only, before a long launch
     dispatch(program, verbs, "train", overview)
 
 
 def dispatch(program: str, verbs: dict[str, Verb], default: str, overview: str) -> None:
     """Runs the verb that the command line names, or the default one.
 
-    An error that tells what to do ends the program in one line.
+    An error of ours tells what to do, and ends the program in one line; others are bugs, and come
+    with their traceback.
 
     Args:
       program: how the program is started, for its help.
@@ -219,7 +244,7 @@ def dispatch(program: str, verbs: dict[str, Verb], default: str, overview: str) 
     arguments = sys.argv[1:]
     if arguments[:1] in (["-h"], ["--help"]):
         print(f"usage: {program} [{' | '.join(verbs)}] [options]\n\n{overview}")
-        print(f"The options of each: {program} {default} --help")
+        print(f"The options of each: {program} VERB --help")
         return
     verb = default
     if arguments and not arguments[0].startswith("-"):
@@ -229,8 +254,23 @@ def dispatch(program: str, verbs: dict[str, Verb], default: str, overview: str) 
         if verb not in verbs:
             raise ValueError(f"verb: expected one of {', '.join(verbs)}, got {verb}")
         verbs[verb](arguments)
+    except KeyboardInterrupt:
+        sys.exit(f"{program}: interrupted; the same command goes on from the last checkpoint")
     except (ValueError, FileNotFoundError, FileExistsError, FloatingPointError) as error:
+        raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+        if not any(raised_in.is_relative_to(folder) for folder in OURS):
+            raise
         sys.exit(f"{program}: {error}")
+
+
+OURS = (Path(ar.__file__).parent, Path(__file__).parent)
+
+
+def asked(switch: str, arguments: Sequence[str]) -> bool:
+    """Whether a switch is on: the last of `--switch` and `--no-switch` says."""
+    given = [argument.replace("_", "-") for argument in arguments]
+    said = [argument for argument in given if argument in (f"--{switch}", f"--no-{switch}")]
+    return said[-1:] == [f"--{switch}"]
 
 
 def keep_memory() -> None:
@@ -239,7 +279,7 @@ def keep_memory() -> None:
     XLA allocates its temporaries anew in each step on a CPU: the page faults cost up to half of the
     time. Memory stays at its peak instead.
     """
-    if sys.platform == "linux":
+    if sys.platform == "linux" and jax.default_backend() == "cpu":
         mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)  # other C libraries lack it
         for parameter, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**29), (-8, 1)):
             mallopt(parameter, value)  # no mmap; no trimming; 512 MiB at a time; one arena
@@ -263,13 +303,21 @@ def begin(folder: Path, config: Any, arguments: Sequence[str]) -> None:
 
 
 def check_folder(folder: Path, config: Any) -> None:
-    """Raises FileExistsError when the folder holds a run of another configuration."""
-    path = folder / "config.json"
-    trained = any((folder / "checkpoints").glob("[0-9]*"))
-    if trained and path.exists() and path.read_text() != to_json(config):
+    """Raises FileExistsError when the folder holds another run, or results without checkpoints."""
+    path, metrics = folder / "config.json", folder / "metrics.jsonl"
+    saved = any((folder / "checkpoints").glob("[0-9]*"))
+    ended = (folder / "results.json").exists()
+    if not (saved or ended or (metrics.exists() and metrics.stat().st_size)):
+        return  # at most a start that failed
+    if not path.exists() or path.read_text() != to_json(config):
         raise FileExistsError(
-            f"folder: expected a new one or one with this configuration, got {folder}, "
-            "which holds a run of another (see its config.json); name another with --folder"
+            f"folder: expected a new one or one with this configuration, got {folder}, which holds "
+            "a run of another (see its config.json); name another with --folder"
+        )
+    if ended and not saved:
+        raise FileExistsError(
+            f"folder: expected a run with its checkpoints, got {folder}, which holds results "
+            "without them; name another with --folder"
         )
 
 
@@ -301,7 +349,8 @@ def describe(part: Any) -> Any:
     """A nested configuration as JSON, each part with the name of its class."""
     if not dataclasses.is_dataclass(part):
         return str(part) if isinstance(part, Path) else part
-    fields = [f.name for f in dataclasses.fields(part) if f.init and f.name not in _LEFT_OUT]
+    left_out = ("parent", "name") if isinstance(part, nn.Module) else getattr(part, "places", ())
+    fields = [f.name for f in dataclasses.fields(part) if f.init and f.name not in left_out]
     return {"class": type(part).__name__} | {name: describe(getattr(part, name)) for name in fields}
 
 
@@ -316,6 +365,3 @@ def readable(value: Any) -> str:
     if isinstance(value, Likelihood) or not isinstance(value, int | float):
         return str(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"
-
-
-_LEFT_OUT = ("parent", "name", "folder", "dir")  # Linen's bookkeeping, and where things lie

@@ -6,6 +6,7 @@ import jax
 import numpy as np
 
 import ar_jax as ar
+from ar_jax.checks import check_positive
 
 
 def continue_sequence(
@@ -26,7 +27,7 @@ def continue_sequence(
         symbols before the window.
       variables: its parameters.
       key: random key.
-      known: `[n]`, what is there; not empty if the windows are given symbols.
+      known: `[n]`, what is there: one step at least.
       length: how many values to draw.
       sampler: how a value is drawn.
 
@@ -35,8 +36,9 @@ def continue_sequence(
     """
     (window,), block = model.ordering.event, model.ordering.block_size
     given = model.context.length if isinstance(model.context, ar.contexts.Tokens) else 0
-    if len(known) < given:
-        raise ValueError(f"prompt: expected at least {given} symbols, got {len(known)}")
+    if len(known) < max(given, block):
+        raise ValueError(f"prompt: expected at least {max(given, block)} values, got {len(known)}")
+    check_positive(length=length)
     sequence = known
     while len(sequence) < len(known) + length:
         kept = min(window // 2, len(sequence) - given) // block * block

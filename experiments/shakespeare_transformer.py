@@ -24,8 +24,7 @@ import jax
 import ar_jax as ar
 from ar_jax.data import Characters, Chunks, Splits, tfds_text
 from ar_jax.training import AdamW, Cosine, Training
-from experiments.images import Data
-from experiments.run import Experiment, Sample, main
+from experiments.run import Data, Experiment, Sample, main
 from experiments.sequences import continue_sequence
 
 WINDOW, SYMBOLS = 64, 65
@@ -49,7 +48,7 @@ class Shakespeare(Experiment):
     """Train a transformer on Shakespeare's characters, evaluate it and draw.
 
     Attributes:
-      data: where it is.
+      data: where the data is.
     """
 
     model: ar.AutoregressiveModel = dataclasses.field(
@@ -73,7 +72,7 @@ class Shakespeare(Experiment):
     folder: Path = Path("runs/shakespeare_transformer")
     data: Data = Data()
 
-    tested_on: ClassVar[str] = "validation and test joined, which is nanoGPT's validation"
+    tested_on: ClassVar[str] = "validation and test, as nanoGPT validates; chose the checkpoint"
     sample: ClassVar[Sample] = SampleText()
     small: ClassVar[ar.conditionals.Conditional] = ar.conditionals.Transformer(
         layers=1, width=16, heads=2

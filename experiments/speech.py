@@ -86,7 +86,7 @@ class Speech(Experiment):
     recording into the next.
 
     Attributes:
-      data: where it is.
+      data: where the recordings are.
     """
 
     model: ar.AutoregressiveModel = dataclasses.field(default_factory=block_transformer)
@@ -111,6 +111,8 @@ class Speech(Experiment):
             )
         recordings = list(read_recordings(self.data.path, RATE).values())
         tenth = len(recordings) // 10
+        if not tenth:
+            raise ValueError(f"data.path: expected at least 10 recordings, got {len(recordings)}")
         rows = shuffled_split(len(recordings), validation=tenth, test=tenth)
 
         def codes(part: np.ndarray) -> np.ndarray:

@@ -1,9 +1,13 @@
+import json
 import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+RESULTS = sorted((ROOT / "experiments" / "results").glob("*/results.json"))
 
 
 def test_the_code_in_the_readme_runs():
@@ -17,8 +21,7 @@ def test_the_code_in_the_readme_runs():
 
 
 def test_the_file_tree_in_the_readme_names_what_is_there():
-    root = Path(__file__).parents[1] / "ar_jax"
-    for path in root.iterdir():
+    for path in (ROOT / "ar_jax").iterdir():
         if path.suffix == ".py" or (path / "__init__.py").exists():
             assert re.search(rf"^  {path.name}/? ", README, flags=re.MULTILINE) or (
                 path.name == "__init__.py"
@@ -27,3 +30,22 @@ def test_the_file_tree_in_the_readme_names_what_is_there():
 
 def test_the_readme_is_short():
     assert README.count("\n") <= 100
+
+
+@pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.parent.name)
+def test_a_figure_in_the_readme_is_that_of_the_committed_run(path):
+    results = json.loads(path.read_text())
+    assert results["command"] == f"python -m experiments.{path.parent.name}"
+    (row,) = [line for line in README.splitlines() if line.startswith(f"| `{path.parent.name}`")]
+    nats, error = results["nats"], results["likelihood"]["error"]
+    bits = results["bits_per_dim"] / nats
+    characters = results.get("nats_per_character", 0)
+    assert (
+        f" {nats:.2f} ± {error:.2f} nats" in row
+        or f" {nats * bits:.3f} ± {error * bits:.3f} bits/dim" in row
+        or f" {characters:.3f} nats/character" in row
+    )
+    assert f"| {results['training_cpu_seconds']:,.0f} |" in row
+    for name in ("config.json", "metrics.jsonl", "curves.png"):
+        assert (path.parent / name).exists()
+    assert list(path.parent.glob("samples.*"))

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
@@ -26,19 +27,21 @@ class Checkpoints:
     def __init__(self, folder: Path, keep: int = 2) -> None:
         self._folder = folder
 
-        def validation(metrics: dict[str, float]) -> Any:
-            return metrics["validation"], metrics["step"]  # of equal ones the first is the best
+        def rank(metrics: dict[str, float]) -> Any:
+            """Of equal ones the first is the best, of those never validated the last."""
+            validation, step = metrics["validation"], metrics["step"]
+            return validation, step if validation < math.inf else -step
 
         self._manager = ocp.CheckpointManager(
             folder.absolute(),
             item_handlers=ocp.StandardCheckpointHandler(),
             options=ocp.CheckpointManagerOptions(
-                best_fn=validation,
+                best_fn=rank,
                 best_mode="min",
                 preservation_policy=preservation_policy.AnyPreservationPolicy(
                     [
                         preservation_policy.LatestN(keep),
-                        preservation_policy.BestN(get_metric_fn=validation, reverse=True, n=1),
+                        preservation_policy.BestN(get_metric_fn=rank, reverse=True, n=1),
                     ]
                 ),
             ),
@@ -62,7 +65,7 @@ class Checkpoints:
 
     @property
     def best(self) -> int | None:
-        """The saved step with the lowest validation loss, if any."""
+        """The saved step with the lowest validation loss, the last if none was validated."""
         return self._manager.best_step()
 
     def save(
@@ -70,6 +73,7 @@ class Checkpoints:
         state: TrainState,
         validation: float = math.inf,
         unread: Sequence[Mapping[str, Any]] = (),
+        seconds: Mapping[str, float] | None = None,
     ) -> None:
         """Saves a state under its step.
 
@@ -77,17 +81,28 @@ class Checkpoints:
           state: the state.
           validation: its loss, lower is better; left out, any that was validated is better.
           unread: scalars of the last steps that no record of the metrics tells yet.
+          seconds: the times of the run so far.
         """
         self._manager.save(
             int(state.step),
             args=ocp.args.StandardSave(_storable(state)),
             metrics={"validation": validation, "step": int(state.step)},
-            custom_metadata={"unread": [{k: float(v) for k, v in row.items()} for row in unread]},
+            custom_metadata={
+                "unread": [{k: float(v) for k, v in row.items()} for row in unread],
+                "seconds": dict(seconds or {}),
+            },
         )
 
     def unread(self, step: int) -> list[dict[str, float]]:
         """The scalars that were saved beside the state of a step."""
-        return (self._manager.metadata(step).custom_metadata or {}).get("unread", [])
+        return self._beside(step).get("unread", [])
+
+    def seconds(self, step: int) -> dict[str, float]:
+        """The times that were saved beside the state of a step."""
+        return self._beside(step).get("seconds", {})
+
+    def _beside(self, step: int) -> dict[str, Any]:
+        return self._manager.metadata(step).custom_metadata or {}
 
     def restore(self, like: TrainState, step: int | None = None) -> TrainState:
         """Reads a state, into memory of the host.
@@ -108,12 +123,13 @@ class Checkpoints:
             )
         step = saved[-1] if step is None else step
         like = _storable(like)
-        expected, got = _shapes(like), _shapes(self._manager.item_metadata(step).tree)
+        expected, got = _arrays(like), _arrays(self._manager.item_metadata(step).tree)
         for name in sorted(expected.keys() | got.keys()):
             if expected.get(name) != got.get(name):
                 raise ValueError(
-                    f"checkpoint of step {step}, {name}: expected {_describe(expected.get(name))}, "
-                    f"as in this configuration, got {_describe(got.get(name))}"
+                    f"checkpoint of step {step}, {name}: expected "
+                    f"{expected.get(name, 'no such array')}, as in this configuration, "
+                    f"got {got.get(name, 'no such array')}"
                 )
         restored = self._manager.restore(step, args=ocp.args.StandardRestore(like))
         state = cast(TrainState, restored)
@@ -125,12 +141,11 @@ def _storable(state: TrainState) -> TrainState:
     return jax.device_get(state.replace(key=jax.random.key_data(state.key)))
 
 
-def _shapes(tree: Any) -> dict[str, tuple[int, ...]]:
+def _arrays(tree: Any) -> dict[str, str]:
+    """What each array of a tree is."""
     return {
-        jax.tree_util.keystr(path, simple=True, separator="."): tuple(leaf.shape)
+        jax.tree_util.keystr(path, simple=True, separator="."): (
+            f"shape {list(leaf.shape)} of {np.dtype(leaf.dtype)}"
+        )
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
     }
-
-
-def _describe(shape: tuple[int, ...] | None) -> str:
-    return "no such array" if shape is None else f"shape {list(shape)}"

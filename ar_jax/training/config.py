@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from ar_jax.checks import check_positive
+from ar_jax.checks import check_fractions, check_positive
 from ar_jax.training.optimizer import AdamW, Optimizer
 
 Precision = Literal["float32", "bfloat16"]
@@ -21,7 +21,8 @@ class Training:
       precision: that the network computes in; parameters, losses, gradients and averages are
         float32.
       ema_decay: of the moving average of the parameters; 0 for none.
-      seed: of the initial parameters and of dropout.
+      seed: of the initial parameters and of dropout; experiments draw the order of the data and
+        their transforms from it, too.
       log_every: steps between two records of the loss.
       validate_every: steps between two validations, each with a checkpoint.
       patience: steps without a better validation after which training stops; 0 for never.
@@ -47,17 +48,20 @@ class Training:
             validate_every=self.validate_every,
             keep=self.keep,
         )
-        if not 0 <= self.ema_decay < 1:
-            raise ValueError(f"ema_decay: expected 0 <= decay < 1, got {self.ema_decay}")
+        check_fractions(ema_decay=self.ema_decay)
+        if self.seed < 0:
+            raise ValueError(f"seed: expected at least 0, got {self.seed}")
         if self.patience < 0:
             raise ValueError(f"patience: expected at least 0 steps, got {self.patience}")
 
     def finished(self, step: int, best: int) -> bool:
-        """Whether training ends at a step.
+        """Whether training ends at a step: at the last one, or where patience is over.
+
+        Only a validation can end patience: a run that is interrupted between two goes on.
 
         Args:
           step: updates made so far.
           best: the step of the best validation so far, 0 before there is one.
         """
-        stale = step - best if step % self.validate_every == 0 else 0  # else as when validated
-        return step >= self.steps or 0 < self.patience <= stale
+        validated = step % self.validate_every == 0
+        return step >= self.steps or (validated and 0 < self.patience <= step - best)

@@ -34,7 +34,8 @@ def fit(
     """Trains a model, going on from the last checkpoint in the folder.
 
     The first Ctrl-C (or SIGTERM) saves and returns; the second one stops at once. A run that goes
-    on ends as one that was never interrupted.
+    on ends as one that was never interrupted: bit for bit on a CPU with the same number of devices,
+    elsewhere as far as what is compiled is deterministic.
 
     Args:
       model: the model.
@@ -65,15 +66,15 @@ def fit(
         train_step = data_parallel(train_step, donate_argnums=(0,))
         state = init_state(model, optimizer, training.seed, cast(Batch, batches[0]))
 
-        def finished(step: int) -> bool:
-            return training.finished(step, checkpoints.best or 0)
-
         unread: list[Any] = []  # scalars, left on the devices, so that they need not wait
+        seconds: dict[str, float] = {}
         if checkpoints.latest is not None:
             state = checkpoints.restore(state)
             unread += checkpoints.unread(checkpoints.latest)
+            seconds = checkpoints.seconds(checkpoints.latest)
         state, start = replicate(state), int(state.step)
-        if finished(start):
+        best = checkpoints.best or 0
+        if training.finished(start, best):
             return state
         upcoming = batches.slice(slice(start, training.steps)).to_iter_dataset(READING)
         with (
@@ -81,8 +82,9 @@ def fit(
             closing(iter(upcoming)) as reader,
             progress_bar(start, training.steps) as progress,
         ):
-            watch, step = Stopwatch(metrics.last), start
-            while not finished(step) and not any_process(
+            watch = Stopwatch(metrics.last | seconds)  # old checkpoints tell no times
+            step = start
+            while not training.finished(step, best) and not any_process(
                 stop.is_set(), together=step % training.log_every == 0
             ):
                 with watch.waiting():
@@ -105,8 +107,9 @@ def fit(
                     metrics.write(step, validation_bits_per_dim=validation, **watch.read())
                     if first_process():
                         preview(state.variables, step)
-                    checkpoints.save(state, validation)
+                    checkpoints.save(state, validation, seconds=watch.read())
+                    best = checkpoints.best or 0
             if step > (checkpoints.latest or 0):  # interrupted
                 finite_means(unread, step)
-                checkpoints.save(state, unread=unread)
+                checkpoints.save(state, unread=unread, seconds=watch.read())
     return state

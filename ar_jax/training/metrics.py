@@ -69,10 +69,13 @@ class Metrics:
 
 
 class Stopwatch:
-    """How long a run has taken so far, over all its resumptions.
+    """How long a run has trained so far, over all its resumptions.
+
+    The time from the last save to a crash or kill is not counted, as those steps are made again,
+    nor are starts: imports, the first state, reading a checkpoint.
 
     Args:
-      record: what `read` returned when the run was last saved.
+      record: what `read` returned when the run was last saved; other keys are ignored.
     """
 
     def __init__(self, record: Mapping[str, float]) -> None:
@@ -115,7 +118,8 @@ def finite_means(scalars: Sequence[Mapping[str, Any]], step: int) -> dict[str, f
         for name, value in row.items():
             if not math.isfinite(value):
                 raise FloatingPointError(
-                    f"{name}: expected a finite number, got {value}, step {at}"
+                    f"{name}: expected a finite number, got {value}, step {at}; "
+                    "lower learning_rate or clip_norm, in another folder"
                 )
     names = rows[0] if rows else ()
     return {name: float(np.mean([float(row[name]) for row in rows])) for name in names}

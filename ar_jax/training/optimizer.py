@@ -1,5 +1,6 @@
 """Optimizers and their learning rates."""
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -7,6 +8,8 @@ from typing import Any
 import jax
 import optax
 from optax import contrib
+
+from ar_jax.checks import check_fractions
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,9 @@ class Schedule(ABC):
     """
 
     warmup: float = 0.05
+
+    def __post_init__(self) -> None:
+        check_fractions(warmup=self.warmup)
 
     @abstractmethod
     def after_warmup(self, peak: float, steps: int) -> optax.Schedule:
@@ -32,6 +38,11 @@ class Schedule(ABC):
         )
 
 
+def _check_final(final: float) -> None:
+    if not 0 <= final <= 1:
+        raise ValueError(f"final: expected a fraction from 0 to 1, got {final}")
+
+
 @dataclass(frozen=True)
 class Cosine(Schedule):
     """... falls along half a period of a cosine, to the end of the run (arXiv 1608.03983).
@@ -41,6 +52,10 @@ class Cosine(Schedule):
     """
 
     final: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_final(self.final)
 
     def after_warmup(self, peak: float, steps: int) -> optax.Schedule:
         return optax.cosine_decay_schedule(peak, steps, self.final)
@@ -55,6 +70,10 @@ class Linear(Schedule):
     """
 
     final: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check_final(self.final)
 
     def after_warmup(self, peak: float, steps: int) -> optax.Schedule:
         return optax.linear_schedule(peak, self.final * peak, steps)
@@ -84,6 +103,16 @@ class Optimizer(ABC):
     schedule: Schedule = Cosine()
     weight_decay: float = 0.0
     clip_norm: float = 1.0
+
+    def __post_init__(self) -> None:
+        above_zero = {"learning_rate": self.learning_rate, "clip_norm": self.clip_norm}
+        for name, value in above_zero.items():
+            if not value > 0:
+                raise ValueError(f"{name}: expected more than 0, got {value}")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(
+                f"weight_decay: expected a finite number of at least 0, got {self.weight_decay}"
+            )
 
     @abstractmethod
     def direction(self) -> optax.GradientTransformation:
@@ -115,6 +144,10 @@ class Adam(Optimizer):
     beta1: float = 0.9
     beta2: float = 0.999
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fractions(beta1=self.beta1, beta2=self.beta2)
+
     def direction(self) -> optax.GradientTransformation:
         return optax.scale_by_adam(self.beta1, self.beta2)
 
@@ -137,6 +170,10 @@ class SGD(Optimizer):
     learning_rate: float = 0.1
     momentum: float = 0.9
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fractions(momentum=self.momentum)
+
     def direction(self) -> optax.GradientTransformation:
         return optax.trace(self.momentum)
 
@@ -154,6 +191,10 @@ class Lion(Optimizer):
     weight_decay: float = 0.1
     beta1: float = 0.9
     beta2: float = 0.99
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fractions(beta1=self.beta1, beta2=self.beta2)
 
     def direction(self) -> optax.GradientTransformation:
         return optax.scale_by_lion(self.beta1, self.beta2)
@@ -177,6 +218,10 @@ class Muon(Optimizer):
     momentum: float = 0.95
     beta1: float = 0.9
     beta2: float = 0.999
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_fractions(momentum=self.momentum, beta1=self.beta1, beta2=self.beta2)
 
     def direction(self) -> optax.GradientTransformation:
         return optax.chain(

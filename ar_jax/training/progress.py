@@ -10,16 +10,18 @@ from ar_jax.training.parallel import first_process
 
 
 class Rate(progress.ProgressColumn):
-    """Steps per second."""
+    """Steps per second, or seconds per step."""
 
     def render(self, task: progress.Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text("" if speed is None else f"{speed:.1f} steps/s")
+        if not speed:
+            return Text("")
+        return Text(f"{speed:.1f} steps/s" if speed >= 1 else f"{1 / speed:.1f} s/step")
 
 
 @contextmanager
 def progress_bar(start: int, steps: int) -> Iterator[Callable[[int, float], None]]:
-    """Shows the steps done, the loss, steps per second and the time left.
+    """Shows the steps done, the loss, the rate over the last hour and the time left.
 
     Args:
       start: steps that are done already.
@@ -34,6 +36,7 @@ def progress_bar(start: int, steps: int) -> Iterator[Callable[[int, float], None
         progress.TextColumn("{task.fields[loss]}"),
         Rate(),
         progress.TimeRemainingColumn(),
+        speed_estimate_period=3600,  # of slow models records come minutes apart
         disable=not first_process(),
     )
     task = bar.add_task("", total=steps, completed=start, loss="")

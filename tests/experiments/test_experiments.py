@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,13 +12,30 @@ import pytest
 from PIL import Image
 from scipy.io import wavfile
 
-EXPERIMENTS = {
+from experiments.digits import Digits
+from experiments.mnist_made import MnistMade
+from experiments.mnist_pixelcnn import MnistPixelCNN
+from experiments.run import main
+from experiments.shakespeare_transformer import Shakespeare
+from experiments.speech import Speech
+
+EXPERIMENTS = {  # the arguments of each besides --debug
+    "digits": [],
     "mnist_made": ["--class-conditional"],
     "mnist_pixelcnn": [],
     "mnist_transformer": [],
     "fashion_transformer": [],
     "shakespeare_transformer": [],
     "speech": ["--data.path", "sounds"],
+}
+
+
+DEFAULTS = {
+    "digits": Digits(),
+    "mnist_made": MnistMade(),
+    "mnist_pixelcnn": MnistPixelCNN(),
+    "shakespeare_transformer": Shakespeare(),
+    "speech": Speech(),
 }
 
 
@@ -43,7 +61,10 @@ class Place:
         )  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=EXPERIMENTS)
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in EXPERIMENTS],
+)
 def trained(request, tmp_path_factory, tfds_folder):
     """An experiment after training: where, its name, the run's folder, what was printed."""
     place = Place(tmp_path_factory.mktemp(request.param), tfds_folder)
@@ -56,6 +77,7 @@ def test_training_ends_in_figures_curves_and_samples(trained):
     _, name, run, printed = trained
     assert "nats" in printed
     results = json.loads((run / "results.json").read_text())
+    assert "bayes_accuracy" in results or name != "digits"
     assert results["command"].startswith(f"python -m experiments.{name} --debug")
     assert "test" in results["likelihood"]["split"]
     assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
@@ -101,29 +123,58 @@ def test_samples_go_on_from_what_is_given(trained):
     assert result.returncode == 0, result.stderr
 
 
+def test_sampling_draws_with_the_sampler_that_is_asked_for(trained):
+    place, name, run, _ = trained
+    if name == "digits":
+        before = (run / "samples.png").read_bytes()
+        options = ["--sampler.temperature", "0.5", "--columns", "10"]
+        result = place.run(name, "sample", "--folder", "run", *options)
+        assert result.returncode == 0, result.stderr
+        assert (run / "samples.png").read_bytes() != before
+
+
 MISTAKES = [
+    (
+        "digits",
+        ["--debug", "--folder", "run", "--training.seed", "1"],
+        "folder: expected a new one",
+    ),
+    ("digits", ["tarin"], "verb: expected one of train, evaluate, sample, got tarin"),
+    ("digits", ["evaluate", "--folder", "nowhere"], "folder: expected that of a run, got nowhere"),
+    ("digits", ["--batch-size", "0"], "batch_size: expected at least 1, got 0"),
+    ("digits", ["--training.seed", "-1"], "seed: expected at least 0, got -1"),
+    ("digits", ["sample", "--folder", "run", "--sampler.top-p", "0"], "top_p: expected above 0"),
+    ("digits", ["sample", "--folder", "run", "--columns", "999"], "columns: expected 1 ... "),
     ("mnist_made", ["--data.dir", "nowhere"], "mnist: expected a prepared data set in nowhere"),
     ("mnist_made", ["sample", "--folder", "run", "--known", "2"], "known: expected a share"),
-    ("mnist_made", ["sample", "--folder", "run", "--image", "no.png"], "known: expected a share"),
+    ("mnist_made", ["sample", "--folder", "run", "--image", "dark.png"], "known: expected a share"),
     (
         "mnist_made",
         ["sample", "--folder", "run", "--image", "no.png", "--known", "0.5"],
         "no.png: expected a file",
     ),
     ("mnist_made", ["--debug", "--folder", "run"], "folder: expected a new one or one with this"),
+    ("mnist_pixelcnn", ["evaluate", "--folder", "other"], "folder: expected a new one or one with"),
     ("shakespeare_transformer", ["sample", "--folder", "run", "--prompt", "é"], "'é'"),
-    ("shakespeare_transformer", ["sample", "--folder", "run", "--prompt", ""], "prompt"),
+    ("shakespeare_transformer", ["sample", "--folder", "run", "--prompt", ""], "prompt: expected"),
+    ("shakespeare_transformer", ["sample", "--folder", "run", "--length", "0"], "length: expected"),
     ("speech", [], "data.path: expected a folder of recordings"),
 ]
 
 
-def test_a_mistake_ends_in_a_line_that_says_what_to_do(trained):
-    place, trained_name, _, _ = trained
+def test_a_mistake_ends_in_a_line_that_says_what_to_do(trained, monkeypatch):
+    place, trained_name, run, _ = trained
+    monkeypatch.chdir(place.folder)
+    monkeypatch.setenv("TFDS_DATA_DIR", place.environment["TFDS_DATA_DIR"])
+    other = place.folder / "other"  # as `run`, but made by a program that has changed since
+    shutil.copytree(run, other)
+    (other / "config.json").write_text("{}")
     before = {p: p.read_bytes() for p in place.folder.rglob("*") if p.is_file()}
     for name, arguments, message in MISTAKES:
         if name == trained_name:
-            result = place.run(name, *arguments)
-            assert result.returncode != 0
-            assert message in result.stderr
-            assert "Traceback" not in result.stderr
+            monkeypatch.setattr(sys, "argv", [name, *arguments])
+            with pytest.raises(SystemExit) as stopped:
+                main(DEFAULTS[name], "")
+            (line,) = str(stopped.value).splitlines()
+            assert message in line
     assert before == {p: p.read_bytes() for p in place.folder.rglob("*") if p.is_file()}

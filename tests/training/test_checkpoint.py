@@ -51,6 +51,18 @@ def test_the_best_on_validation_is_kept_beside_the_latest(tmp_path):
             checkpoints.restore(state, 3)
 
 
+def test_without_a_validation_the_latest_is_the_best(tmp_path):
+    state = make_state()
+    with Checkpoints(tmp_path, keep=1) as checkpoints:
+        for step in (1, 2):
+            checkpoints.save(at_step(state, step))
+            assert checkpoints.best == step
+        checkpoints.save(at_step(state, 3), 9.0)
+        checkpoints.save(at_step(state, 4))
+        assert (checkpoints.best, checkpoints.latest) == (3, 4)
+    assert {path.name for path in tmp_path.glob("[0-9]*")} == {"3", "4"}
+
+
 def test_an_empty_folder_has_nothing_to_restore(tmp_path):
     with (
         Checkpoints(tmp_path) as checkpoints,
@@ -67,3 +79,17 @@ def test_a_checkpoint_of_another_model_is_refused_by_the_name_of_an_array(tmp_pa
             checkpoints.restore(make_state(hidden=(5,)))
         with pytest.raises(ValueError, match=r"ema\..*no such array"):
             checkpoints.restore(make_state(hidden=(4, 4)))
+
+
+def test_a_checkpoint_of_another_precision_is_refused(tmp_path):
+    state = make_state()
+    narrow = state.replace(ema=jax.tree.map(lambda p: p.astype(jnp.bfloat16), state.ema))
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(at_step(state, 1), 1.0)
+    with (
+        Checkpoints(tmp_path) as checkpoints,
+        pytest.raises(
+            ValueError, match=r"ema\..*: expected .* of bfloat16, .*, got .* of float32$"
+        ),
+    ):
+        checkpoints.restore(narrow)

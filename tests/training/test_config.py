@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from ar_jax.training import Training
@@ -11,8 +13,10 @@ from ar_jax.training import Training
         ({"log_every": 0}, "log_every: expected at least 1, got 0"),
         ({"validate_every": -1}, "validate_every: expected at least 1, got -1"),
         ({"keep": 0}, "keep: expected at least 1, got 0"),
-        ({"ema_decay": 1.0}, "ema_decay: expected 0 <= decay < 1, got 1.0"),
-        ({"ema_decay": -0.1}, "ema_decay: expected 0 <= decay < 1, got -0.1"),
+        ({"ema_decay": 1.0}, "ema_decay: expected at least 0 and less than 1, got 1.0"),
+        ({"ema_decay": -0.1}, "ema_decay: expected at least 0 and less than 1, got -0.1"),
+        ({"ema_decay": math.nan}, "ema_decay: expected at least 0 and less than 1, got nan"),
+        ({"seed": -1}, "seed: expected at least 0, got -1"),
         ({"patience": -1}, "patience: expected at least 0 steps, got -1"),
     ],
     ids=str,

@@ -3,6 +3,7 @@ import dataclasses
 import math
 import signal
 import threading
+import types
 
 import chex
 import grain
@@ -22,6 +23,7 @@ from ar_jax.training import (
     loop,
     make_eval_step,
     make_train_step,
+    metrics,
     read_metrics,
 )
 
@@ -304,16 +306,35 @@ def test_without_decay_the_average_is_the_parameters(tmp_path):
     assert_equal(state.ema, state.params)
 
 
-def test_times_go_on_where_an_interrupted_run_left_them(tmp_path):
-    with pytest.raises(RuntimeError, match="the machine is gone"):
-        train(tmp_path, watched([], 7, crash))
-    train(tmp_path)
+@pytest.mark.parametrize("action", [crash, interrupt])
+@pytest.mark.parametrize("step", [3, 4, 7])
+def test_times_are_those_of_a_run_never_interrupted(tmp_path, monkeypatch, step, action):
+    """Each batch takes a second, and twice that on the cores, a preview ten."""
+    clock = [100.0]
+    clocks = {"monotonic": lambda: clock[0], "process_time": lambda: 2 * clock[0]}
+    monkeypatch.setattr(metrics, "time", types.SimpleNamespace(**clocks))
+
+    def tick(seconds):
+        clock[0] += seconds
+
+    def timed(index, batch):
+        tick(1)
+        if index == step - 1 and once:
+            once.pop()()
+        return batch
+
+    once = [action]
+    for _ in range(2):
+        with contextlib.suppress(RuntimeError):
+            train(tmp_path, BATCHES.map_with_index(timed), preview=lambda *_: tick(10))
+        tick(1000)  # between two runs
     records = read_metrics(tmp_path / "metrics.jsonl")
-    for name in ("wall_seconds", "cpu_seconds", "waiting_seconds"):
-        times = [record[name] for record in records]
-        assert times == sorted(times)
-        assert times[0] > 0
-    assert all(record["waiting_seconds"] <= record["wall_seconds"] for record in records)
+    assert [record["step"] for record in records] == [2, 4, 4, 6, 8, 8, 10, 12, 12]
+    for record in records:
+        at = record["step"]
+        seconds = at + 10 * ((at - 1) // TRAINING.validate_every)
+        times = {"wall_seconds": seconds, "cpu_seconds": 2 * seconds, "waiting_seconds": at}
+        assert {name: record[name] for name in times} == times
 
 
 def test_nothing_is_traced_again_after_the_first_step(tmp_path, monkeypatch):

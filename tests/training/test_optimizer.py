@@ -59,6 +59,47 @@ def test_a_rate_is_the_one_that_updates_are_scaled_by(optimizer):
         np.testing.assert_allclose(halved[name], whole[name] / 2, rtol=1e-6)
 
 
+@pytest.mark.parametrize("wrong", [-0.1, 1.0, math.nan])
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        *((schedule, "warmup") for schedule in (Cosine, Linear, Constant)),
+        *((optimizer, "beta1") for optimizer in (Adam, AdamW, Lion, Muon)),
+        *((optimizer, "beta2") for optimizer in (Adam, AdamW, Lion, Muon)),
+        *((optimizer, "momentum") for optimizer in (SGD, Muon)),
+    ],
+)
+def test_what_must_be_a_fraction_is_refused_otherwise(kind, name, wrong):
+    message = f"^{name}: expected at least 0 and less than 1, got {wrong}$"
+    with pytest.raises(ValueError, match=message):
+        kind(**{name: wrong})
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.1, math.nan])
+@pytest.mark.parametrize("schedule", [Cosine, Linear])
+def test_a_rate_that_ends_below_0_or_above_its_peak_is_refused(schedule, wrong):
+    assert {schedule(final=final).final for final in (0.0, 1.0)} == {0.0, 1.0}
+    with pytest.raises(ValueError, match=f"^final: expected a fraction from 0 to 1, got {wrong}$"):
+        schedule(final=wrong)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS, ids=named)
+@pytest.mark.parametrize(
+    ("name", "expected", "wrong"),
+    [
+        *(("learning_rate", "more than 0", value) for value in (0.0, -1.0, math.nan)),
+        *(("clip_norm", "more than 0", value) for value in (0.0, -1.0, math.nan)),
+        *(
+            ("weight_decay", "a finite number of at least 0", value)
+            for value in (-0.1, math.inf, math.nan)
+        ),
+    ],
+)
+def test_updates_that_cannot_be_are_refused(optimizer, name, expected, wrong):
+    with pytest.raises(ValueError, match=f"^{name}: expected {expected}, got {wrong}$"):
+        dataclasses.replace(optimizer, **{name: wrong})
+
+
 RNG = np.random.default_rng(0)
 PARAMS = {
     "kernel": jnp.asarray(RNG.normal(size=(3, 4)), jnp.float32),

@@ -1,0 +1,131 @@
+"""What experiments share."""
+
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+from ar_jax.training import init_state
+from experiments import images
+from experiments.digits import Digits
+from experiments.images import SampleImages
+from experiments.mnist_made import MnistMade
+from experiments.run import asked, begin, check_folder, describe, dispatch, parse
+
+
+def configure(experiment, *arguments):
+    return parse(experiment.preset(arguments), arguments, "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "on"),
+    [
+        ([], False),
+        (["--class-conditional"], True),
+        (["--class_conditional"], True),
+        (["--class-conditional", "--no-class-conditional"], False),
+        (["--no-class-conditional", "--seed", "1", "--class-conditional"], True),
+        (["--classes"], False),
+    ],
+)
+def test_the_last_word_on_a_switch_counts(arguments, on):
+    assert asked("class-conditional", arguments) is on
+
+
+def test_what_is_asked_for_wins_over_debug():
+    config = configure(Digits(), "--debug", "--training.steps", "3", "--folder", "here")
+    assert (config.training.steps, config.training.log_every) == (3, 5)
+    assert config.model.conditional == Digits.small
+    assert str(config.folder) == "here"
+
+
+def test_the_switch_of_classes_switches_the_context():
+    config = configure(MnistMade(), "--class_conditional", "--model.context.dropout", "0.3")
+    assert config.class_conditional
+    assert (config.model.context.classes, config.model.context.dropout) == (10, 0.3)
+    assert config.folder != MnistMade().folder
+
+
+def test_where_things_lie_is_no_part_of_the_configuration():
+    config = MnistMade()
+    moved = dataclasses.replace(
+        config, folder="elsewhere", data=dataclasses.replace(config.data, dir="there")
+    )
+    assert describe(moved) == describe(config)
+    assert describe(dataclasses.replace(config, batch_size=1)) != describe(config)
+
+
+@pytest.mark.parametrize("kept", ["checkpoints/10", "metrics.jsonl", "results.json"])
+def test_what_is_left_of_another_run_is_not_touched(tmp_path, kept):
+    begin(tmp_path, Digits(), [])
+    begin(tmp_path, Digits(batch_size=2), ["--batch-size", "2"])  # no more than a failed start
+    path = tmp_path / kept
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("1")
+    before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+    with pytest.raises(FileExistsError, match="which holds a run of another"):
+        begin(tmp_path, Digits(), [])
+    assert before == {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+
+
+def test_results_without_their_checkpoints_are_not_overwritten(tmp_path):
+    begin(tmp_path, Digits(), [])
+    (tmp_path / "results.json").write_text("{}")
+    with pytest.raises(FileExistsError, match="which holds results without them"):
+        check_folder(tmp_path, Digits())
+
+
+def test_a_bug_is_shown_with_its_traceback(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["program"])
+    with pytest.raises(TypeError, match="broadcast"):
+        dispatch("", {"train": lambda _: jax.numpy.zeros(3) + np.zeros(4)}, "train", "")
+    with pytest.raises(ValueError, match="invalid literal"):
+        dispatch("", {"train": lambda _: [int(word) for word in ("x",)]}, "train", "")
+    with pytest.raises(SystemExit, match="p: batch_size: expected at least 1, got 0"):
+        dispatch("p", {"train": lambda _: Digits(batch_size=0) and None}, "train", "")
+
+
+def test_an_interrupted_run_is_saved_and_its_figures_are_not_results(tmp_path):
+    command = [sys.executable, "-m", "experiments.digits", "--debug", "--folder", "run"]
+    command += ["--training.steps", "99999"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    while process.poll() is None and not (tmp_path / "run" / "metrics.jsonl").exists():
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert "Stopped, with all saved; the same command goes on from there." in printed
+    command[3:] = ["evaluate", "--folder", "run"]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert "bits/dim" in result.stdout, result.stderr
+    assert not (tmp_path / "run" / "results.json").exists()
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["debug"]
+
+
+@pytest.mark.parametrize("given", ["", "image.png"])
+def test_images_are_completed_from_what_is_known(tmp_path, monkeypatch, given):
+    experiment = configure(Digits(), "--debug")
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 256, (8, 8), np.uint8)
+    Image.fromarray(picture).save(tmp_path / "image.png")
+    example = experiment.splits.validation.batch(np.arange(1))
+    optimizer = experiment.training.optimizer.transformation(1)
+    variables = init_state(experiment.model, optimizer, 0, example).variables
+    drawn = {}
+    monkeypatch.setattr(images, "draw_images", lambda path, panels, *_: drawn.update(panels))
+    image = str(tmp_path / given) if given else ""
+    options = SampleImages(columns=2, known=0.25, image=image)
+    experiment.draw(variables, options, tmp_path / "samples")
+    expected = drawn["data"].reshape(20, 64)
+    if given:
+        np.testing.assert_array_equal(expected, np.tile(picture.ravel() // (256 / 17), (20, 1)))
+    np.testing.assert_array_equal(drawn["completed"].reshape(20, 64)[:, :16], expected[:, :16])
+    np.testing.assert_array_equal(drawn["given"].reshape(20, 64)[:, :16], expected[:, :16])
+    assert not np.array_equal(drawn["completed"].reshape(20, 64), expected)
