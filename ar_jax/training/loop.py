@@ -82,8 +82,7 @@ def fit(
             closing(iter(upcoming)) as reader,
             progress_bar(start, training.steps) as progress,
         ):
-            watch = Stopwatch(metrics.last | seconds)  # old checkpoints tell no times
-            step = start
+            watch, step = Stopwatch(seconds), start
             while not training.finished(step, best) and not any_process(
                 stop.is_set(), together=step % training.log_every == 0
             ):

@@ -32,7 +32,6 @@ class Metrics:
     def __init__(self, folder: Path, step: int) -> None:
         self._path = folder / FILE
         kept = [record for record in read_metrics(self._path) if record["step"] <= step]
-        self.last = kept[-1] if kept else {}
         self._writes = first_process()
         if not self._writes:
             return
