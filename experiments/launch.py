@@ -38,9 +38,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 from rich.table import Table
 
 PROGRAM = "python -m experiments.launch"
-
-Sweep = Sequence[tuple[str, Sequence[str]]]
-"""Fields, each with its values."""
+REFUSED = 2
+"""Exit status of a parser that does not take the options."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +94,11 @@ def parse_sweep(text: str) -> tuple[str, list[str]]:
 
 
 def plan(
-    experiment: str, folder: Path, seeds: Sequence[int], sweep: Sweep, others: Sequence[str]
+    experiment: str,
+    folder: Path,
+    seeds: Sequence[int],
+    sweep: Sequence[tuple[str, Sequence[str]]],
+    others: Sequence[str],
 ) -> dict[tuple[str, ...], list[Run]]:
     """The runs of every setting, which is a value of each field: one for each seed.
 
@@ -103,7 +106,7 @@ def plan(
       experiment: its name.
       folder: of all runs.
       seeds: of training.
-      sweep: what is tried; all combinations are.
+      sweep: fields, each with its values; all combinations are run.
       others: options of every run.
     """
     fields = [field for field, _ in sweep]
@@ -112,7 +115,8 @@ def plan(
     if min(seeds) < 0:
         raise ValueError(f"seeds: expected at least 0, got {min(seeds)}")
     check_distinct("seeds", seeds)
-    check_distinct("options (--seeds sets training.seed)", ["training.seed", *fields, *given])
+    taken = ["training.seed", "folder"]
+    check_distinct("options (--seeds sets training.seed)", [*taken, *fields, *given])
     for field, values in sweep:
         check_distinct(f"sweep of {field}", values)
 
@@ -180,14 +184,15 @@ def work_off(runs: Sequence[Run], devices: Sequence[str]) -> str:
                 running[process] = run, device
                 if stop:  # since before it was among the running
                     process.send_signal(signal.SIGINT)
-            with suppress(subprocess.TimeoutExpired):
-                next(iter(running)).wait(timeout=1)
+            for process in list(running)[:1]:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=1)
             for process in [process for process in running if process.poll() is not None]:
                 run, device = running.pop(process)
                 free.append(device)
                 progress.advance(bar)
                 tell(f"{run}: {outcome(run, process.returncode)}")
-                if process.returncode == 2:  # from the parser of options
+                if process.returncode == REFUSED:
                     stop, refusal = True, run.output
     return refusal
 
@@ -211,8 +216,10 @@ def outcome(run: Run, status: int) -> str:
     """How a run ended."""
     if status in (0, -signal.SIGINT):
         return "finished" if run.results else "stopped; the same command goes on from there"
+    if status == REFUSED:
+        return f"refused its options ({run.log})"
     lines = [line.strip() for line in run.output.splitlines() if re.search(r"\w", line)]
-    return f"failed with exit status {status}: {lines[-1] if lines else 'no word'} ({run.log})"
+    return f"failed with exit status {status}: {''.join(lines[-1:])} ({run.log})"
 
 
 def tabulate(fields: Iterable[str], settings: Mapping[tuple[str, ...], Sequence[Run]]) -> str:
@@ -252,6 +259,7 @@ def spread(values: Sequence[float]) -> str:
 
 def keep(path: Path, command: str, table: str) -> None:
     """Writes a table into a file, under its command: in place of that command's last one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
     _, *sections = re.split(r"^## ", path.read_text(), flags=re.MULTILINE)
     tables = {head: text.strip() for head, _, text in (s.partition("\n") for s in sections)}
@@ -297,7 +305,7 @@ def main(arguments: list[str]) -> int:
         parser.error(str(error))
     runs = list(itertools.chain(*settings.values()))
     if refusal := work_off([run for run in runs if not run.results], options.devices):
-        parser.exit(2, refusal)
+        parser.exit(REFUSED, refusal)
     table = tabulate([field for field, _ in sweep], settings)
     print(table)
     path = options.folder / options.experiment / "launch.md"

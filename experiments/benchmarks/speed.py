@@ -4,8 +4,9 @@ python -m experiments.benchmarks.speed                          minutes: countin
 python -m experiments.benchmarks.speed --no-count               timings only
 python -m experiments.benchmarks.speed --models made pixelcnn --json speed.json
 
-Initial parameters and random data, read as in training. Each timing is the median of several
-repetitions after a warm-up, on all devices.
+The experiments' own models, batches and optimizers, and a plain transformer over pixels; initial
+parameters, and random data, read as in training. Each timing is the median of several repetitions
+after a warm-up, on all devices.
 """
 
 import dataclasses
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -25,53 +26,51 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Column, Table
 
-import ar_jax as ar
 from ar_jax.checks import check_positive
-from ar_jax.conditionals import MADE, Conditional, PixelCNN, Transformer
-from ar_jax.data import Arrays, EvaluationBatches, Transform, binarise, training_batches
+from ar_jax.conditionals import Transformer
+from ar_jax.data import Arrays, Chunks, EvaluationBatches, Source, training_batches
 from ar_jax.evaluation import evaluate
+from ar_jax.heads import Bernoulli
+from ar_jax.model import AutoregressiveModel, sample
+from ar_jax.orderings import Raster
 from ar_jax.testing import decoding_work
-from ar_jax.training import Training, data_parallel, init_state, make_train_step
+from ar_jax.training import data_parallel, init_state, make_train_step
 from ar_jax.training.loop import READING
 from ar_jax.training.parallel import devices, replicate
-from experiments.run import dispatch, parse
+from experiments.mnist_made import MnistMade
+from experiments.mnist_pixelcnn import MnistPixelCNN
+from experiments.mnist_transformer import MnistTransformer
+from experiments.run import Experiment, dispatch, parse
+from experiments.shakespeare_transformer import SYMBOLS, Shakespeare
 
 PROGRAM = "python -m experiments.benchmarks.speed"
-SYMBOLS = 65
 WARM_UP = 5
 """Steps of training: the first compiles, the others use up what was read ahead meanwhile."""
+IMAGES, CHARACTERS = 55_000, 1_003_854
+"""Examples to train on, as many as there are in MNIST and in Tiny Shakespeare."""
 
+Name = Literal["made", "pixelcnn", "transformer", "pixels", "gpt"]
 
-class Case(NamedTuple):
-    """A model, with the data and the batch size that it is trained on."""
-
-    model: ar.AutoregressiveModel
-    transform: Transform
-    batch_size: int
-
-
-def binary(conditional: Conditional, batch_size: int) -> Case:
-    """Binarised images of MNIST's size."""
-    ordering = ar.orderings.Raster((28, 28, 1))
-    model = ar.AutoregressiveModel(ordering, conditional, ar.heads.Bernoulli())
-    return Case(model, binarise, batch_size)
-
-
-def text(conditional: Conditional, batch_size: int, window: int = 64) -> Case:
-    """Windows of a text."""
-    head = ar.heads.Categorical(SYMBOLS, embedding=128)
-    model = ar.AutoregressiveModel(ar.orderings.Raster((window,)), conditional, head)
-    return Case(model, lambda x, rng: x.astype(np.int32) % SYMBOLS, batch_size)
-
-
-Name = Literal["made", "pixelcnn", "transformer", "gpt"]
-
-CASES: dict[Name, Case] = {
-    "made": binary(MADE(hidden=(8000,)), 64),
-    "pixelcnn": binary(PixelCNN(blocks=15, channels=16), 64),
-    "transformer": binary(Transformer(layers=8, width=64, heads=2), 16),
-    "gpt": text(Transformer(layers=4, width=128, heads=4), 12),
+CASES: dict[Name, Experiment] = {
+    "made": MnistMade(),
+    "pixelcnn": MnistPixelCNN(),
+    "transformer": MnistTransformer(),
+    "pixels": MnistTransformer(  # step by step, in the size that others publish
+        model=AutoregressiveModel(
+            Raster((28, 28, 1)), Transformer(layers=8, width=64, heads=2), Bernoulli()
+        ),
+        batch_size=16,
+    ),
+    "gpt": Shakespeare(),
 }
+
+
+def random_data(experiment: Experiment) -> Source:
+    """As many examples as the experiment trains on, of the same shape."""
+    rng, event = np.random.default_rng(0), experiment.model.ordering.event
+    if isinstance(experiment, Shakespeare):
+        return Chunks(rng.integers(0, SYMBOLS, CHARACTERS, np.int32), *event, preceding=1)
+    return Arrays(rng.integers(0, 256, (IMAGES, *event), np.uint8))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,22 +118,22 @@ class Figures:
     million_macs_drawn: float | None
 
 
-def measure(case: Case, options: Speed) -> Figures:
-    """Measures one model."""
-    model, repeats, size = case.model, options.repeats, options.batch_size
-    rng = np.random.default_rng(0)
-    source = Arrays(rng.integers(0, 256, (10_000, *model.ordering.event), np.uint8))
-    batches: Any = training_batches(source, case.batch_size, transform=case.transform)
-    training = Training(steps=WARM_UP + repeats)
+def measure(experiment: Experiment, options: Speed) -> Figures:
+    """Measures the model of an experiment."""
+    model, training, transform = experiment.model, experiment.training, experiment.transform
+    repeats, size, source = options.repeats, options.batch_size, random_data(experiment)
+    batches: Any = training_batches(source, experiment.batch_size, training.seed, transform)
 
     start = time.perf_counter()
     optimizer = training.optimizer.transformation(training.steps)
     state = replicate(init_state(model, optimizer, training.seed, batches[0]))
-    train_step = make_train_step(model, optimizer, training.ema_decay)
+    train_step = make_train_step(
+        model, optimizer, training.ema_decay, training.micro_batches, training.precision
+    )
     train_step = data_parallel(train_step, donate_argnums=(0,))
     times = []  # [steps, 3]: asks for a batch, has it, has made the step
-    with closing(iter(batches[: training.steps].to_iter_dataset(READING))) as reader:
-        for _ in range(training.steps):
+    with closing(iter(batches[: WARM_UP + repeats].to_iter_dataset(READING))) as reader:
+        for _ in range(WARM_UP + repeats):
             asks = time.perf_counter()
             batch = next(reader)
             has = time.perf_counter()
@@ -143,16 +142,19 @@ def measure(case: Case, options: Speed) -> Figures:
     first = times[0][2] - start
     waits, steps = np.diff(times[WARM_UP:]).T
 
-    events = Arrays(case.transform(source.x[:size], rng))
-    held_out = EvaluationBatches(events, size)
+    events = source.batch(np.arange(size))
+    x, y = transform(events["x"], np.random.default_rng(0)), events.get("y")
+    held_out = EvaluationBatches(Arrays(x, y), size)
     scoring = median(partial(evaluate, model, state.variables, held_out, "random"), repeats)
     keys = iter(jax.random.split(jax.random.key(0), repeats + 1))
 
     def draw() -> None:
-        jax.block_until_ready(ar.sample(model, state.variables, next(keys), batch_size=size))
+        drawn = sample(model, state.variables, next(keys), condition=y, batch_size=size)
+        jax.block_until_ready(drawn)
 
     drawing = median(draw, repeats)
-    drawn, scored = [work / 1e6 for work in decoding_work(model)] if options.count else (None, None)
+    works = decoding_work(model, None if y is None else y[:1]) if options.count else ()
+    drawn, scored = [work / 1e6 for work in works] or (None, None)
     return Figures(
         step_ms=1e3 * float(np.median(steps)),
         waiting_percent=100 * float(waits.sum() / (waits + steps).sum()),

@@ -3,6 +3,7 @@
 One test runs a real experiment.
 """
 
+import dataclasses
 import json
 import re
 import shlex
@@ -16,6 +17,8 @@ import numpy as np
 import pytest
 
 from experiments import launch
+from experiments.mnist_made import MnistMade
+from experiments.run import parse
 
 FAKE = '''"""A fake: its figures are functions of its options.
 
@@ -25,7 +28,7 @@ import argparse, json, os, signal, sys, time
 from pathlib import Path
 
 def main():
-    verb, *arguments = sys.argv[1:]
+    arguments = sys.argv[2:]
     parser = argparse.ArgumentParser()
     parser.add_argument("--training.seed", type=int, dest="seed")
     parser.add_argument("--folder", type=Path)
@@ -33,10 +36,8 @@ def main():
     parser.add_argument("--batch-size", type=int, default=1)
     parser.add_argument("--fails-at", type=int)
     parser.add_argument("--meet", type=int, default=0)
-    parser.add_argument("--wait", action="store_true")
+    parser.add_argument("--wait", action=argparse.BooleanOptionalAction, default=False)
     options = parser.parse_args(arguments)
-    if verb == "check":
-        return
     folder = options.folder
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "arguments.json").write_text(json.dumps(arguments))
@@ -60,12 +61,13 @@ def run(options, folder):
         signal.signal(signal.SIGINT, lambda *_: (folder / "saved").touch())
         (folder / "ready").touch()
         while not (folder / "saved").exists():
+            assert time.monotonic() < start + 60, "no signal came"
             time.sleep(0.01)
         return
-    likelihood = {"nats": 80 + options.seed**2 / options.rate, "variables": 64, "split": "test",
-                  "kind": "exact"}
-    results = {"command": "", "seed": options.seed, "parameters": 1234567, "likelihood": likelihood,
-               "bayes_accuracy": 0.9 + options.seed / 70}
+    nats = 80 + options.seed**2 / options.rate
+    results = {"command": "", "seed": options.seed, "parameters": 1234567,
+               "likelihood": {"nats": nats, "variables": 64, "split": "test", "kind": "exact"},
+               "nats": nats, "bayes_accuracy": 0.9 + options.seed / 70}
     (folder / "results.json").write_text(json.dumps(results))
 
 if __name__ == "__main__":
@@ -102,11 +104,21 @@ def starts(here):
     }
 
 
+def tables(here, name="fake"):
+    """The tables in launch.md, each under its command: a dictionary for each row."""
+    _, *sections = (here / "runs" / name / "launch.md").read_text().split("## ")
+    found = {}
+    for section in sections:
+        lines = [line for line in section.splitlines() if line.startswith("|")]
+        cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+        heading = section.partition("\n")[0].strip("`")
+        found[heading] = [dict(zip(cells[0], row, strict=True)) for row in cells[2:]]
+    return found
+
+
 def rows(here):
-    """The table in launch.md: a dictionary for each row."""
-    text = (here / "runs" / "fake" / "launch.md").read_text()
-    lines = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith("|")]
-    return [dict(zip(lines[0], line, strict=True)) for line in lines[2:]]
+    """The last table in launch.md."""
+    return list(tables(here).values())[-1]
 
 
 def test_every_combination_runs_in_a_folder_of_its_own(here):
@@ -124,7 +136,7 @@ def test_every_combination_runs_in_a_folder_of_its_own(here):
 
 
 def test_the_table_has_mean_and_spread_over_seeds(here):
-    arguments = ("fake", "--seeds", "0", "1", "3", "--sweep", "rate=1,4")
+    arguments = ("fake", "--seeds", "0", "1", "3", "--sweep", "rate=1,4", "--devices", "0", "1")
     result = start(here, *arguments)
     assert result.returncode == 0, result.stderr
     table = rows(here)
@@ -132,8 +144,7 @@ def test_the_table_has_mean_and_spread_over_seeds(here):
     for row in table:
         nats = 80 + np.array([0, 1, 9]) / float(row["rate"])
         for name, values in (
-            ("nats (test, exact)", nats),
-            ("bits/dim (test, exact)", nats / (64 * np.log(2))),
+            ("nats", nats),
             ("bayes accuracy", 0.9 + np.array([0, 1, 3]) / 70),
         ):
             mean, deviation = row[name].split(" ± ")
@@ -144,9 +155,21 @@ def test_the_table_has_mean_and_spread_over_seeds(here):
         assert row["parameters"] == "1,234,567"
         assert row["runs"] == "3 of 3"
         assert "seed" not in row
-    assert table[0]["nats (test, exact)"] in result.stdout.replace("\n", " ")
-    text = (here / "runs" / "fake" / "launch.md").read_text()
-    assert f"python -m experiments.launch {shlex.join(arguments)}" in text
+        assert "likelihood" not in row
+        assert row["nats"] in result.stdout
+    assert list(tables(here)) == [f"python -m experiments.launch {shlex.join(arguments)}"]
+    assert "\ntest, exact\n" in (here / "runs" / "fake" / "launch.md").read_text()
+    assert "\ntest, exact\n" in result.stdout
+
+
+def test_each_command_keeps_its_table(here):
+    first, second = ("fake", "--seeds", "0"), ("fake", "--sweep", "rate=1,2")
+    for arguments in (first, second, first):
+        assert start(here, *arguments).returncode == 0
+    kept = tables(here)
+    commands = [f"python -m experiments.launch {shlex.join(line)}" for line in (first, second)]
+    assert list(kept) == commands
+    assert [len(table) for table in kept.values()] == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -189,9 +212,11 @@ def test_a_run_that_fails_is_named_while_the_others_go_on(here):
     reason = "loss: expected a finite number, got nan"
     wanted = f"fake seed=1: failed with exit status 1: {reason} ({log})"
     assert wanted in result.stdout.splitlines()
+    assert f"fake seed=0: started ({log.with_name('seed=0.log')})" in result.stdout.splitlines()
+    assert "fake seed=0: finished" in result.stdout.splitlines()
     assert "got nan" in (here / log).read_text()
     assert rows(here)[0]["runs"] == "2 of 3"
-    mean = rows(here)[0]["nats (test, exact)"].split(" ± ")[0]
+    mean = rows(here)[0]["nats"].split(" ± ")[0]
     assert float(mean) == 82  # (80 + 84) / 2
 
 
@@ -230,19 +255,17 @@ def test_ctrl_c_lets_the_runs_save_and_the_same_command_goes_on(here):
         (["fkae"], "NAME: expected one of fake, got fkae"),
         (["launch"], "NAME: expected one of fake, got launch"),
         (["fake", "--seeds"], "argument --seeds: expected at least one argument"),
+        (["fake", "--seeds", "2", "-1"], "seeds: expected at least 0, got -1"),
         (["fake", "--seeds", "1", "1"], "seeds: expected each once, got 1 again"),
         (["fake", "--sweep", "rate"], "sweep: expected FIELD=VALUE,VALUE..., got rate"),
         (["fake", "--sweep", "rate=1,"], "sweep: expected FIELD=VALUE,VALUE..., got rate=1,"),
         (["fake", "--sweep", "rate=1,1"], "sweep of rate: expected each once, got 1 again"),
-        (
-            ["fake", "--sweep", "rate=1", "--sweep", "rate=2"],
-            "sweep: expected each once, got rate again",
-        ),
+        (["fake", "--sweep", "rate=1", "--sweep", "rate=2"], "expected each once, got rate again"),
         (["fake", "--sweep", "rate=1", "--rate", "2"], "expected each once, got rate again"),
+        (["fake", "--sweep", "wait=True", "--no-wait"], "expected each once, got wait again"),
+        (["fake", "--sweep", "folder=a,b"], "expected each once, got folder again"),
         (["fake", "--sweep", "training.seed=1"], "expected each once, got training.seed again"),
         (["fake", "--devices", "0", "0"], "devices: expected each once, got 0 again"),
-        (["fake", "--sweep", "rtae=1,2"], "unrecognized arguments: --rtae 1"),
-        (["fake", "--sweep", "rate=1,x"], "argument --rate: invalid float value: 'x'"),
     ],
 )
 def test_a_mistake_is_told_before_anything_runs(here, arguments, message):
@@ -253,6 +276,62 @@ def test_a_mistake_is_told_before_anything_runs(here, arguments, message):
     assert not (here / "runs").exists()
     own = [line for line in result.stderr.splitlines() if "experiments.launch: " in line]
     assert len(own) == 1
+
+
+def test_a_refused_option_ends_the_launch_with_what_the_experiment_said(here):
+    result = start(here, "fake", "--seeds", "0", "1", "--sweep", "rate=1,x,2")
+    assert result.returncode == 2
+    assert result.stderr.endswith("error: argument --rate: invalid float value: 'x'\n")
+    assert "rate=x seed=0: refused its options (runs/fake/rate=x/seed=0.log)" in result.stdout
+    assert set(starts(here)) == {"rate=1/seed=0", "rate=1/seed=1"}, "nothing new was started"
+    assert not (here / "runs" / "fake" / "rate=x" / "seed=1.log").exists()
+
+
+def test_experiments_refuse_an_option_with_the_exit_status_that_ends_the_launch(capsys):
+    with pytest.raises(SystemExit) as refused:
+        parse(MnistMade(), ["--training.setps", "3"], "program")
+    assert refused.value.code == 2
+    assert "--training.setps" in capsys.readouterr().err
+
+
+def test_a_run_is_interrupted_though_the_signal_comes_while_it_starts(here, monkeypatch):
+    (run,) = launch.plan("fake", here / "runs", [0], [], ["--wait"])[()]
+    monkeypatch.chdir(here)
+    begin = launch.start
+
+    def start_and_interrupt(run, device):
+        process = begin(run, device)
+        deadline = time.monotonic() + 60
+        while not (run.folder / "ready").exists():
+            assert time.monotonic() < deadline, "the run did not start"
+            time.sleep(0.01)
+        signal.raise_signal(signal.SIGINT)  # the launcher does not know the process yet
+        return process
+
+    monkeypatch.setattr(launch, "start", start_and_interrupt)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        launch.work_off([run], [""])
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert (run.folder / "saved").exists()
+
+
+def test_switches_are_swept_by_both_of_their_names():
+    @dataclasses.dataclass(frozen=True)
+    class Config:
+        part: MnistMade
+        some_switch: bool
+
+    for default in (True, False):
+        config = Config(MnistMade(class_conditional=default), default)
+        for value in (True, False):
+            sweep = ("some-switch", "part.class-conditional")
+            words = [word for field in sweep for word in launch.option(field, str(value))]
+            parsed = parse(config, words, "program")
+            assert parsed.some_switch is value
+            assert parsed.part.class_conditional is value
 
 
 def test_without_a_name_it_lists_the_experiments(here):
@@ -273,16 +352,15 @@ def test_the_list_names_every_experiment():
 
 
 def test_a_real_experiment_is_swept_and_resumed(tmp_path):
-    arguments = ("digits", "--debug", "--sweep", "training.steps=3")
+    arguments = ("digits", "--sweep", "debug=True", "training.steps=3")
     result = start(tmp_path, *arguments)
     assert result.returncode == 0, result.stdout + result.stderr
-    folder = tmp_path / "runs" / "digits" / "training.steps=3" / "seed=0"
+    folder = tmp_path / "runs" / "digits" / "debug=True,training.steps=3" / "seed=0"
     results = json.loads((folder / "results.json").read_text())
-    assert f"{results['likelihood']['nats']:.5g}" in result.stdout
+    (table,) = tables(tmp_path, "digits").values()
+    assert float(table[0]["nats"]) == pytest.approx(results["likelihood"]["nats"], rel=1e-4)
+    assert table[0]["parameters"] == f"{results['parameters']:,}"
     log = folder.with_name("seed=0.log")
     before = log.read_bytes()
     assert start(tmp_path, *arguments).returncode == 0
     assert log.read_bytes() == before, "it was started again"
-    misspelt = start(tmp_path, "digits", "--sweep", "training.setps=3,4")
-    assert misspelt.returncode == 2
-    assert "--training.setps" in misspelt.stderr
