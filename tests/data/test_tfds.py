@@ -189,7 +189,7 @@ def test_reading_says_nothing_and_needs_no_tensorflow(tmp_path, capfd):
 def test_the_small_data_sets_of_other_tests_look_like_the_true_ones(tfds_folder):
     for name in ("mnist", "fashion_mnist"):
         splits = tfds_images(name, str(tfds_folder))
-        assert [len(part) for part in vars(splits).values()] == [180, 5000, 20]
+        assert [len(part) for part in vars(splits).values()] == [180, 5000, 200]
         assert splits.train.x.shape[1:] == (28, 28, 1)
         assert set(splits.train.y) == set(range(10))
     text = tfds_text("tiny_shakespeare", str(tfds_folder))
