@@ -9,9 +9,10 @@ python -m experiments.shakespeare_transformer --debug              the same in s
 at 1e-3 with 100 steps of warm-up and a cosine to 1e-4, second moment 0.99, weight decay 0.1, no
 dropout, no averaging of parameters: https://github.com/karpathy/nanoGPT, "i only have a macbook",
 where 1.88 nats per character are reported. Each character of a window is predicted from those
-before it and from the one before the window. Reads the text as TFDS prepared it; nanoGPT's held-out
-tenth is TFDS's validation and test split, joined; it is scored in windows side by side, all but the
-last 51 characters, which do not fill one.
+before it and from the one before the window, which has a slot of its own; unlike nanoGPT's network
+this one has biases, and its readout is not tied to the embedding. Reads the text as TFDS prepared
+it; nanoGPT's held-out tenth is TFDS's validation and test split, joined; it is scored in windows
+side by side, all but the last 51 characters, which do not fill one.
 """
 
 import dataclasses
