@@ -38,14 +38,9 @@ class Schedule(ABC):
         )
 
 
-def _check_final(final: float) -> None:
-    if not 0 <= final <= 1:
-        raise ValueError(f"final: expected a fraction from 0 to 1, got {final}")
-
-
 @dataclass(frozen=True)
-class Cosine(Schedule):
-    """... falls along half a period of a cosine, to the end of the run (arXiv 1608.03983).
+class Decay(Schedule):
+    """... falls, to the end of the run.
 
     Attributes:
       final: fraction of the peak that is left at the last step.
@@ -55,25 +50,21 @@ class Cosine(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_final(self.final)
+        if not 0 <= self.final <= 1:
+            raise ValueError(f"final: expected a fraction from 0 to 1, got {self.final}")
+
+
+@dataclass(frozen=True)
+class Cosine(Decay):
+    """... falls along half a period of a cosine, to the end of the run (arXiv 1608.03983)."""
 
     def after_warmup(self, peak: float, steps: int) -> optax.Schedule:
         return optax.cosine_decay_schedule(peak, steps, self.final)
 
 
 @dataclass(frozen=True)
-class Linear(Schedule):
-    """... falls along a line, to the end of the run.
-
-    Attributes:
-      final: fraction of the peak that is left at the last step.
-    """
-
-    final: float = 0.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        _check_final(self.final)
+class Linear(Decay):
+    """... falls along a line, to the end of the run."""
 
     def after_warmup(self, peak: float, steps: int) -> optax.Schedule:
         return optax.linear_schedule(peak, self.final * peak, steps)
