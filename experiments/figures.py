@@ -46,8 +46,8 @@ def draw_curves(path: Path, records: Sequence[dict[str, Any]]) -> None:
     ax = figure.subplots()
     last = []
     for name, marker, label in (
-        ("train_bits_per_dim", "", "training, with dropout if there is any"),
-        ("validation_bits_per_dim", "o", "validation, averaged parameters"),
+        ("train_bits_per_dim", "", "training"),
+        ("validation_bits_per_dim", "o", "validation"),
     ):
         points = [(r["step"], r[name]) for r in records if name in r]
         if points:
