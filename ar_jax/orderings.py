@@ -52,8 +52,17 @@ class Ordering(ABC):
 
     @property
     def grid(self) -> tuple[int, int] | None:
-        """`(height, width)` if the sequence, reshaped to it, keeps the neighbours of the raster."""
+        """`(height, width)` of an image that the steps fill row by row, `channels` to a place.
+
+        The sequence, reshaped to `(height, width, channels)`, keeps the neighbours of the raster.
+        None if there is no such image.
+        """
         return None
+
+    @property
+    def channels(self) -> int:
+        """How many successive steps share a place of the grid: the colours of a pixel."""
+        return 1
 
     @property
     def cells(self) -> tuple[int, ...]:
@@ -116,6 +125,10 @@ class Raster(Ordering):
     def grid(self) -> tuple[int, int] | None:
         return _image_grid(self.cells)
 
+    @property
+    def channels(self) -> int:
+        return prod(self.cells[2:])
+
 
 @dataclass(frozen=True)
 class Reversed(Ordering):
@@ -132,6 +145,10 @@ class Reversed(Ordering):
     @property
     def grid(self) -> tuple[int, int] | None:
         return _image_grid(self.cells)
+
+    @property
+    def channels(self) -> int:
+        return prod(self.cells[2:])
 
 
 @dataclass(frozen=True)
@@ -201,5 +218,5 @@ class Permutation(Ordering):
 
 
 def _image_grid(cells: tuple[int, ...]) -> tuple[int, int] | None:
-    """The grid of a raster over cells: the first two axes, if there is nothing after them."""
-    return (cells[0], cells[1]) if len(cells) >= 2 and prod(cells[2:]) == 1 else None
+    """The grid of a raster over cells: the first two axes, if there are two."""
+    return (cells[0], cells[1]) if len(cells) >= 2 else None

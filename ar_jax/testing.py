@@ -51,8 +51,8 @@ def check_ordering(ordering: Ordering) -> None:
     first = event[0][corners][tuple(ordering.coordinates.T)]
     np.testing.assert_array_equal(steps[0, :, 0], first, "coordinates say where a step is")
     if ordering.grid is not None:
-        order = ordering.order.reshape(ordering.grid)
-        for axis in (0, 1):
+        order = ordering.order.reshape(*ordering.grid, ordering.channels)
+        for axis in (0, 1, 2):
             assert len(np.unique(np.diff(order, axis=axis))) <= 1, "the grid keeps neighbours"
 
 
@@ -106,7 +106,7 @@ def _check_dependence(
     np.testing.assert_array_equal(sees, visible, "the features at t depend on what is visible")
     assert not np.triu(visible).any(), "a step sees itself or a later one"
     told = (on_context != 0).any(axis=(0, 2, 4))  # [length, context_length]
-    expected = np.broadcast_to(mask[0], told.shape)
+    expected = conditional.reads(ordering, told.shape[1]) & mask[0]
     np.testing.assert_array_equal(told, expected, "the context reaches each step, the masked none")
 
 

@@ -45,7 +45,7 @@ def test_a_block_is_a_step_with_all_its_variables():
     ("ordering", "grid"),
     [
         (Raster((4, 6, 3), (1, 1, 3)), (4, 6)),
-        (Raster((4, 6, 3)), None),
+        (Raster((4, 6, 3)), (4, 6)),
         (Raster((4, 6, 1), (2, 3, 1)), (2, 2)),
         (Reversed((4, 6)), (4, 6)),
         (ColumnMajor((4, 6)), (6, 4)),
@@ -55,6 +55,11 @@ def test_a_block_is_a_step_with_all_its_variables():
 )
 def test_a_grid_is_what_a_masked_convolution_can_follow(ordering: Ordering, grid):
     assert ordering.grid == grid
+
+
+def test_the_colours_of_a_pixel_share_its_place_in_the_grid():
+    assert Raster((4, 6, 3)).channels == Reversed((4, 6, 3)).channels == 3
+    assert Raster((4, 6, 3), (1, 1, 3)).channels == ColumnMajor((4, 6)).channels == 1
 
 
 def test_a_numpy_array_may_name_the_permutation():

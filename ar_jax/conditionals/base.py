@@ -107,6 +107,13 @@ class Conditional(nn.Module, ABC):
         """
         return np.tri(ordering.length, k=-1, dtype=bool)
 
+    def reads(self, ordering: Ordering, context_length: int) -> np.ndarray:
+        """`[length, context_length]` booleans: which vectors of the context the features depend on.
+
+        By default all, at each step.
+        """
+        return np.ones((ordering.length, context_length), bool)
+
     def check(self, ordering: Ordering) -> None:
         """Raises ValueError when this conditional cannot follow the ordering."""
 
@@ -114,6 +121,27 @@ class Conditional(nn.Module, ABC):
     def readout(self, x: jax.Array, features: int) -> jax.Array:
         """The last layer: `[..., channels]` -> `[..., features]`."""
         return nn.Dense(features, name="readout")(x)
+
+
+def image_grid(conditional: Conditional, ordering: Ordering, channels: int = 1) -> tuple[int, int]:
+    """Height and width of the image that the steps fill row by row.
+
+    Args:
+      conditional: who asks.
+      ordering: of the steps.
+      channels: the most steps to a place that it can follow.
+
+    Raises:
+      ValueError: when the ordering is another one.
+    """
+    if ordering.grid is None or ordering.channels > channels:
+        raise ValueError(
+            f"ordering: {type(conditional).__name__} follows an ordering whose steps form an image "
+            "row by row (Raster, Reversed or ColumnMajor over an event (height, width, ...)"
+            + (" with a block that covers the channels" if channels == 1 else "")
+            + f"), got {ordering}"
+        )
+    return ordering.grid
 
 
 class ContextBias(nn.Module):
