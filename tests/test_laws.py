@@ -217,3 +217,14 @@ def test_drawing_costs_what_scoring_costs(
 ) -> None:
     condition = None if condition is None else condition[:1]
     ar.testing.check_work(ar.AutoregressiveModel(ordering, conditional, head, context), condition)
+
+
+BOUNDED_MEMORY: list[Conditional] = [  # whose cache does not grow with the steps
+    PixelCNN(blocks=1, channels=4),
+]
+
+
+@pytest.mark.parametrize("conditional", BOUNDED_MEMORY, ids=name)
+def test_drawing_more_takes_no_more_memory(conditional: Conditional) -> None:
+    few, more = (ar.testing.cache_bytes(conditional, Raster((rows, 4, 1))) for rows in (8, 64))
+    assert few == more
