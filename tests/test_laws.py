@@ -89,11 +89,23 @@ CONTEXTS: list[tuple[Context, Any]] = [  # with conditions
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _compile_quickly() -> Iterator[None]:
-    """Hundreds of small programs that run once: compiling them is all the time they take."""
-    jax.config.update("jax_disable_most_optimizations", True)
+def _compile_quickly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Hundreds of small programs that run once: compiling them is all the time they take.
+
+    Most conditionals are the same program under every ordering.
+    """
+    options = {
+        "jax_disable_most_optimizations": True,
+        "jax_compilation_cache_dir": str(tmp_path_factory.mktemp("compiled")),
+        "jax_persistent_cache_min_compile_time_secs": 0.0,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in options}
+    for name, value in options.items():
+        jax.config.update(name, value)
     yield
-    jax.config.update("jax_disable_most_optimizations", False)
+    for name, value in before.items():
+        jax.config.update(name, value)
 
 
 def name(part: Any) -> str:
