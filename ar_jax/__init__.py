@@ -2,10 +2,12 @@
 
 from ar_jax import conditionals, contexts, heads, orderings
 from ar_jax.decoding import Sampler
+from ar_jax.ensemble import Ensemble
 from ar_jax.model import AutoregressiveModel, sample
 
 __all__ = [
     "AutoregressiveModel",
+    "Ensemble",
     "Sampler",
     "conditionals",
     "contexts",

@@ -35,6 +35,31 @@ def draw_images(
     figure.savefig(path, dpi=120)
 
 
+def draw_rolls(path: Path, panels: Mapping[str, np.ndarray]) -> None:
+    """Piano rolls of several pieces, one below the other.
+
+    Args:
+      path: of the PNG.
+      panels: `[pieces, steps, voices]` each under its title; MIDI numbers, 0 for silence.
+    """
+    figure = Figure(figsize=(6 * len(panels), 1.6 * len(next(iter(panels.values())))))
+    figure.set_layout_engine("constrained")
+    columns = list(panels.items())
+    axes = figure.subplots(
+        len(columns[0][1]), len(columns), squeeze=False, sharex=True, sharey=True
+    )
+    for column, (title, pieces) in enumerate(columns):
+        axes[0, column].set_title(title)
+        for ax, piece in zip(axes[:, column], pieces, strict=False):
+            for voice in np.where(piece > 0, piece.astype(float), np.nan).T:
+                ax.step(np.arange(len(piece)), voice, where="post", linewidth=1.5)
+            ax.set_xticks(np.arange(0, len(piece) + 1, 16))
+            ax.grid(axis="x", alpha=0.3)
+    axes[-1, 0].set_xlabel("sixteenth notes")
+    axes[-1, 0].set_ylabel("MIDI pitch")
+    figure.savefig(path, dpi=120)
+
+
 def draw_curves(path: Path, records: Sequence[dict[str, Any]]) -> None:
     """Bits/dim of training and validation over the steps.
 

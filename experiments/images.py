@@ -150,20 +150,29 @@ class BinarisedMnist(ImageExperiment):
         return dataclasses.replace(config, model=model, folder=folder, class_conditional=True)
 
 
-def patch_transformer(pixel: ar.heads.Head) -> ar.AutoregressiveModel:
+def by_patches(
+    conditional: ar.conditionals.Conditional, pixel: ar.heads.Head, side: int = 4
+) -> ar.AutoregressiveModel:
     """Images of 28x28 pixels, patch by patch, and pixel by pixel inside a patch.
 
     Args:
+      conditional: of the patches.
       pixel: the head of one pixel.
+      side: of a patch, in pixels.
     """
     patch = ar.AutoregressiveModel(
-        ordering=ar.orderings.Raster((4, 4, 1)),
+        ordering=ar.orderings.Raster((side, side, 1)),
         conditional=ar.conditionals.MADE(hidden=(256,)),
         head=pixel,
         context=ar.contexts.Vector(size=128, width=128),
     )
     return ar.AutoregressiveModel(
-        ordering=ar.orderings.Raster((28, 28, 1), block=(4, 4, 1)),
-        conditional=ar.conditionals.Transformer(layers=4, width=128, heads=4),
+        ordering=ar.orderings.Raster((28, 28, 1), block=(side, side, 1)),
+        conditional=conditional,
         head=ar.heads.Nested(patch),
     )
+
+
+def patch_transformer(pixel: ar.heads.Head) -> ar.AutoregressiveModel:
+    """A transformer over patches; the head of one pixel is given."""
+    return by_patches(ar.conditionals.Transformer(layers=4, width=128, heads=4), pixel)

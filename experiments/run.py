@@ -78,7 +78,7 @@ class Experiment(ABC):
     debug: bool = False
 
     places: ClassVar[tuple[str, ...]] = ("folder",)  # where things lie: no part of what is learned
-    small: ClassVar[ar.conditionals.Conditional]  # that of --debug
+    small: ClassVar[ar.conditionals.Conditional]  # that of --debug; else its own
     tested_on: ClassVar[str] = "test"
     sample: ClassVar[Sample] = Sample()  # the defaults of drawing
     transform: ClassVar[Transform] = staticmethod(unchanged)  # of training events, in every epoch
@@ -101,7 +101,8 @@ class Experiment(ABC):
             return self
         training = dataclasses.replace(self.training, steps=20, log_every=5, validate_every=10)
         folder = self.folder.with_name(self.folder.name + "-debug")
-        model = self.model.clone(conditional=self.small)
+        small = getattr(self, "small", self.model.conditional)
+        model = self.model.clone(conditional=small)
         return dataclasses.replace(self, model=model, training=training, folder=folder, debug=True)
 
     def figures(self, variables: Any) -> dict[str, Any]:
@@ -180,15 +181,16 @@ class Evaluate:
     folder: Path = Path()
 
 
-def main(experiment: Experiment, overview: str) -> None:
+def main(experiment: Experiment, overview: str, name: str = "") -> None:
     """Runs the verb that the command line names: train (when it names none), evaluate or sample.
 
     Args:
       experiment: its defaults.
       overview: what `--help` without a verb tells.
+      name: the first word of the command line, where a program has several experiments.
     """
     spec = sys.modules["__main__"].__spec__
-    program = f"python -m {spec.name if spec else sys.argv[0]}"
+    program = f"python -m {spec.name if spec else sys.argv[0]} {name}".rstrip()
 
     def configure(arguments: list[str]) -> Experiment:
         return parse(experiment.preset(arguments), arguments, f"{program} train")
@@ -226,10 +228,12 @@ def main(experiment: Experiment, overview: str) -> None:
         tell(config.draw(config.restore(), options, config.folder / "samples"))
 
     verbs = {"train": train_verb, "evaluate": evaluate_verb, "sample": sample_verb}
-    dispatch(program, verbs, "train", overview)
+    dispatch(program, verbs, "train", overview, sys.argv[2:] if name else sys.argv[1:])
 
 
-def dispatch(program: str, verbs: dict[str, Verb], default: str, overview: str) -> None:
+def dispatch(
+    program: str, verbs: dict[str, Verb], default: str, overview: str, arguments: Sequence[str]
+) -> None:
     """Runs the verb that the command line names, or the default one.
 
     An error of ours tells what to do, and ends the program in one line; others are bugs, and come
@@ -240,13 +244,13 @@ def dispatch(program: str, verbs: dict[str, Verb], default: str, overview: str) 
       verbs: what each does with the arguments after it.
       default: the verb when none is named.
       overview: what `--help` without a verb tells.
+      arguments: the command line.
     """
-    arguments = sys.argv[1:]
-    if arguments[:1] in (["-h"], ["--help"]):
+    if list(arguments[:1]) in (["-h"], ["--help"]):
         print(f"usage: {program} [{' | '.join(verbs)}] [options]\n\n{overview}")
         print(f"The options of each: {program} VERB --help")
         return
-    verb = default
+    verb, arguments = default, list(arguments)
     if arguments and not arguments[0].startswith("-"):
         verb, *arguments = arguments
     keep_memory()

@@ -16,6 +16,7 @@ BELOW = {  # what the files of each part may import of ar_jax, besides themselve
     "heads": {"checks"},
     "conditionals": {"orderings"},
     "model": {"checks", "orderings", "decoding", "contexts", "heads", "conditionals"},
+    "ensemble": {"orderings", "decoding", "contexts", "heads", "model"},
     "data": {"checks"},
     "training": {"checks", "model"},
     "evaluation": {"model", "training"},

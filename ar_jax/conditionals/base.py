@@ -123,6 +123,30 @@ class Conditional(nn.Module, ABC):
         return nn.Dense(features, name="readout")(x)
 
 
+class SequenceConditional(Conditional):
+    """One whose scoring is prefill: `extend` over all steps, from an empty cache."""
+
+    def __call__(
+        self, steps: jax.Array, ordering: Ordering, context: Context, features: int
+    ) -> jax.Array:
+        cache = self.init_cache(steps[:, 0], ordering, context)
+        return self.extend(cache, shift(steps), 0, ordering, features)[1]
+
+    @abstractmethod
+    def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache: ...
+
+    def step(
+        self, cache: Cache, previous: jax.Array, t: Any, ordering: Ordering, features: int
+    ) -> tuple[Cache, jax.Array]:
+        cache, out = self.extend(cache, previous[:, None], t, ordering, features)
+        return cache, out[:, 0]
+
+    @abstractmethod
+    def extend(
+        self, cache: Cache, previous: jax.Array, t: Any, ordering: Ordering, features: int
+    ) -> tuple[Cache, jax.Array]: ...
+
+
 def image_grid(conditional: Conditional, ordering: Ordering, channels: int = 1) -> tuple[int, int]:
     """Height and width of the image that the steps fill row by row.
 
@@ -174,6 +198,11 @@ def pool(context: Context) -> jax.Array:
 def shift(x: jax.Array) -> jax.Array:
     """One step later, zeros first: `[batch, length, ...]` -> the same."""
     return jnp.roll(x, 1, axis=1).at[:, 0].set(0)
+
+
+def flat(dense: nn.Dense, x: jax.Array) -> jax.Array:
+    """A dense layer on `[batch, slots, features]` as one product over all slots: faster on CPU."""
+    return dense(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], -1)
 
 
 def lookup(table: np.ndarray, t: Any) -> Any:

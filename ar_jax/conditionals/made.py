@@ -1,18 +1,19 @@
-"""Masked dense networks."""
+"""MADE, the masked autoencoder for distribution estimation."""
 
-from itertools import pairwise
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable
+from typing import Any, Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ar_jax.conditionals.base import Cache, Conditional, Context, lookup, pool
+from ar_jax.conditionals.base import Cache, Context, SequenceConditional, lookup
+from ar_jax.conditionals.masked_dense import Inputs, masked_dense, readout
 from ar_jax.orderings import Ordering
 
 
-class MADE(Conditional):
+class MADE(SequenceConditional):
     """A masked multi-layer perceptron (Germain et al., arXiv 1502.03509).
 
     Each unit has a *degree*, the number of steps that it may see, and listens to units of at most
@@ -27,124 +28,113 @@ class MADE(Conditional):
         h3 (3)     x  x  x  x  .         t=3     x  x  x  x   x  x  x  x  .
 
     The output also listens to the inputs themselves (the paper's direct connections), so that it
-    sees every earlier step however few the hidden units. With no hidden layer this is a fully
-    visible sigmoid belief network.
+    sees every earlier step however few the hidden units.
 
-    Hidden units stand in the order of their degrees. Decoding computes each of them once, at the
-    step where its inputs are complete.
+    The paper's several masks, of orderings or of connectivities, are members of an
+    `ar_jax.Ensemble` that share their weights.
+
+    Decoding computes each hidden unit once, at the step where its inputs are complete.
 
     Attributes:
       hidden: units of each hidden layer.
       activation: of the hidden units.
+      residual: a first linear layer, and then a residual block of two layers for each of `hidden`,
+        which are all of one size (ResidualMADE, Nash and Durkan, arXiv 1904.05626).
+      connectivity: which hidden unit has which degree: at 0 they rise, others shuffle them.
     """
 
     hidden: tuple[int, ...] = (512,)
     activation: Literal["relu", "gelu", "silu", "tanh"] = "relu"
-
-    def __call__(
-        self, steps: jax.Array, ordering: Ordering, context: Context, features: int
-    ) -> jax.Array:
-        batch, length, width = steps.shape
-        inputs = self._inputs(steps.reshape(batch, -1), context)
-        *hidden, output = self._layers(inputs.shape[-1], width, length, features)
-        x = inputs
-        for layer in hidden:
-            x = self._activate(layer(x))
-        x = jnp.concatenate([x, inputs], axis=-1) if hidden else inputs
-        return output(x).reshape(batch, length, features)
+    residual: bool = False
+    connectivity: int = 0
 
     def check(self, ordering: Ordering) -> None:
-        if min(self.hidden, default=1) < 1:
-            raise ValueError(f"hidden: expected at least 1 unit in each layer, got {self.hidden}")
+        if min(self.hidden, default=0) < 1:
+            raise ValueError(
+                f"hidden: expected at least 1 unit in each of at least 1 layer, got {self.hidden}"
+            )
+        if self.residual and len(set(self.hidden)) > 1:
+            raise ValueError(f"hidden: expected residual blocks of one size, got {self.hidden}")
 
     def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
-        batch, width = blank.shape
-        steps = jnp.zeros((batch, ordering.length * width), blank.dtype)
-        return self._inputs(steps, context), [
-            jnp.zeros((batch, units), blank.dtype) for units in self.hidden
+        return Inputs.empty(blank, ordering, context), [
+            jnp.zeros((len(blank), len(degrees)), blank.dtype)
+            for degrees in self._degrees(ordering.length)
         ]
-
-    def step(
-        self, cache: Cache, previous: jax.Array, t: Any, ordering: Ordering, features: int
-    ) -> tuple[Cache, jax.Array]:
-        inputs, hidden = cache
-        width = previous.shape[-1]
-        start = inputs.shape[-1] - ordering.length * width  # after the context
-        # At t = 0 this fills the place of step 0, which is set again before anyone reads it.
-        at = start + jnp.maximum(t - 1, 0) * width
-        inputs = jax.lax.dynamic_update_slice_in_dim(inputs, previous, at, axis=1)
-        *layers, output = self._layers(inputs.shape[-1], width, ordering.length, features)
-        x, completed = inputs, []
-        for layer, units in zip(layers, hidden, strict=True):
-            x = self._complete(layer, x, units, t, ordering.length)
-            completed.append(x)
-        x = jnp.concatenate([x, inputs], axis=-1) if hidden else inputs
-        return (inputs, completed), output.slice(t * features, features)(x)
-
-    def _complete(
-        self, layer: "_MaskedLayer", x: jax.Array, units: jax.Array, t: Any, length: int
-    ) -> jax.Array:
-        """Computes the hidden units of degree t, if there are any."""
-        count = units.shape[-1]
-        degrees = hidden_degrees(count, length)
-        group = int(np.bincount(degrees).max())
-        has_units = np.isin(np.arange(length), degrees)
-        first = np.minimum(np.searchsorted(degrees, np.arange(length)), count - group)
-
-        def compute(units: jax.Array) -> jax.Array:
-            start = lookup(first, t)
-            value = self._activate(layer.slice(start, group)(x))
-            return jax.lax.dynamic_update_slice_in_dim(units, value, start, axis=1)
-
-        return jax.lax.cond(lookup(has_units, t), compute, lambda units: units, units)
 
     @nn.compact
-    def _layers(self, inputs: int, width: int, length: int, features: int) -> list["_MaskedLayer"]:
-        """The hidden layers and the output, for that many inputs of `width` numbers a step."""
-        context = np.zeros(inputs - length * width, int)
-        input_degrees = np.concatenate([context, 1 + np.arange(length).repeat(width)])
-        degrees = [input_degrees] + [hidden_degrees(units, length) for units in self.hidden]
-        layers = list(pairwise(degrees))
-        sources = np.concatenate([degrees[-1], input_degrees]) if self.hidden else input_degrees
-        layers.append((sources, np.arange(length).repeat(features)))
-        kernel, bias = nn.initializers.lecun_normal(), nn.initializers.zeros
-        return [
-            _MaskedLayer(
-                self.param(f"kernel_{i}", kernel, (len(sources), len(units)), jnp.float32),
-                self.param(f"bias_{i}", bias, (len(units),), jnp.float32),
-                jnp.asarray(sources),
-                jnp.asarray(units),
-            )
-            for i, (sources, units) in enumerate(layers)
-        ]
+    def extend(
+        self, cache: Cache, previous: jax.Array, t: Any, ordering: Ordering, features: int
+    ) -> tuple[Cache, jax.Array]:
+        inputs, units = cache
+        inputs = inputs.extend(previous, t, ordering)
+        input_degrees, k = inputs.degrees(ordering), previous.shape[1]
+        x = stream = inputs.flat()
+        sources, completed = input_degrees, []
+        for i, (old, degrees) in enumerate(zip(units, self._degrees(ordering.length), strict=True)):
+            layer = masked_dense(self, f"hidden_{i}", degrees, sources)
 
-    def _inputs(self, steps: jax.Array, context: Context) -> jax.Array:
-        """The context before the steps `[batch, length * width]`."""
-        return jnp.concatenate([pool(context), steps], axis=-1)
+            def compute(
+                rows: Any, i: int = i, layer: Any = layer, x: jax.Array = x, stream: Any = stream
+            ) -> jax.Array:
+                y = layer(x, rows)
+                if self.residual and i % 2 == 0:  # what a block adds to the stream
+                    return y if i == 0 else stream[:, rows] + y
+                return getattr(nn, self.activation)(y)
 
-    def _activate(self, x: jax.Array) -> jax.Array:
-        return getattr(nn, self.activation)(x)
+            x, sources = complete(compute, old, degrees, t, k, ordering.length), degrees
+            stream = x if i % 2 == 0 else stream
+            completed.append(x)
+        x = jnp.concatenate([x, inputs.flat()], axis=-1)
+        sources = np.concatenate([sources, input_degrees])
+        return (inputs, completed), readout(self, x, sources, t, k, ordering, features)
+
+    def _degrees(self, length: int) -> list[np.ndarray]:
+        """Of the units of each layer before the last."""
+        sizes = (self.hidden[0], *np.repeat(self.hidden, 2)) if self.residual else self.hidden
+        layers = [hidden_degrees(size, length) for size in sizes]
+        if self.connectivity:
+            # The layers of a stream have the same degrees.
+            seeds = [0 if self.residual and i % 2 == 0 else i for i in range(len(layers))]
+            rngs = [np.random.default_rng((self.connectivity, seed)) for seed in seeds]
+            layers = [rng.permutation(x) for rng, x in zip(rngs, layers, strict=True)]
+        return layers
 
 
-class _MaskedLayer(NamedTuple):
-    """A dense layer whose units listen to sources of at most their own degree."""
+def complete(
+    compute: Callable[[Any], jax.Array],
+    units: jax.Array,
+    degrees: np.ndarray,
+    t: Any,
+    k: int,
+    length: int,
+) -> jax.Array:
+    """Computes the units whose inputs are complete at steps t ... t + k - 1, if there are any.
 
-    kernel: jax.Array  # [sources, units]
-    bias: jax.Array  # [units]
-    sources: jax.Array  # [sources], degrees
-    units: jax.Array  # [units], degrees
+    Args:
+      compute: rows -> the values of those units `[batch, rows]`.
+      units: `[batch, units]`, those so far.
+      degrees: `[units]`.
+      t: the first step.
+      k: how many steps.
+      length: how many there are in all.
 
-    def __call__(self, x: jax.Array) -> jax.Array:
-        mask = self.sources[:, None] <= self.units
-        return x @ jnp.where(mask, self.kernel, 0) + self.bias
+    Returns:
+      `[batch, units]`.
+    """
+    by_degree = np.argsort(degrees, kind="stable")
+    edges = np.searchsorted(degrees[by_degree], np.arange(length + 1))
+    first, last = edges[: length + 1 - k], edges[k:]  # of the window of units, for each t
+    size = int((last - first).max())
+    if size == len(degrees):
+        return compute(slice(None))
 
-    def slice(self, start: Any, size: int) -> "_MaskedLayer":
-        """The layer with `size` of its units only."""
-        kernel, bias, units = (
-            jax.lax.dynamic_slice_in_dim(x, start, size, axis=-1)
-            for x in (self.kernel, self.bias, self.units)
-        )
-        return _MaskedLayer(kernel, bias, self.sources, units)
+    def update(units: jax.Array) -> jax.Array:
+        start = lookup(np.minimum(first, len(degrees) - size), t)
+        rows = jnp.asarray(by_degree)[start + jnp.arange(size)]
+        return units.at[:, rows].set(compute(rows))
+
+    return jax.lax.cond(lookup(last > first, t), update, lambda units: units, units)
 
 
 def hidden_degrees(units: int, length: int) -> np.ndarray:

@@ -1,78 +1,263 @@
-"""The masked convolution over an image."""
+"""Masked convolutions over an image, with the colours of a pixel in order."""
 
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ar_jax.conditionals.base import Cache
+from ar_jax.orderings import Ordering
+
+View = Literal["before", "above", "left"]
+
+
+class Place(NamedTuple):
+    """Where a step stands in an image.
+
+    Attributes:
+      row: of the pixel, a traced scalar or a Python integer as all here.
+      column: of the pixel.
+      colour: which of the steps that share the pixel.
+      colours: how many they are. The features of a pixel stand in as many equal groups.
+    """
+
+    row: Any
+    column: Any
+    colour: Any
+    colours: int
+
+    @classmethod
+    def of(cls, t: Any, ordering: Ordering) -> "Place":
+        """That of step t of an ordering with a grid."""
+        assert ordering.grid is not None
+        width, colours = ordering.grid[1], ordering.channels
+        return cls(t // colours // width, t // colours % width, t % colours, colours)
+
+    def part(self, x: jax.Array) -> jax.Array:
+        """The colour's group: `[..., features]` -> `[..., features / colours]`."""
+        size = x.shape[-1] // self.colours
+        return jax.lax.dynamic_slice_in_dim(x, self.colour * size, size, axis=-1)
+
+    def put(self, x: jax.Array, part: jax.Array) -> jax.Array:
+        """Sets the colour's group: `[..., features]` -> the same."""
+        return jax.lax.dynamic_update_slice_in_dim(x, part, self.colour * part.shape[-1], axis=-1)
+
+
+class PixelDense(nn.Module):
+    """A dense layer at each pixel: a masked 1x1 convolution, if nothing came earlier.
+
+    Inputs and outputs stand in equal groups, one for each colour of the pixel, except for those
+    inputs that came before the pixel, which all outputs see (arXiv 1601.06759, Section 3.4):
+
+               type A               type B
+               earlier  R G B       earlier  R G B
+        R      x        . . .       x        x . .
+        G      x        x . .       x        x x .
+        B      x        x x .       x        x x x
+
+    Attributes:
+      features: outputs.
+      sees_itself: type B.
+    """
+
+    features: int
+    sees_itself: bool = True
+
+    def __call__(self, x: jax.Array, colours: int, earlier: int = 0) -> jax.Array:
+        """All colours at once.
+
+        Args:
+          x: `[..., inputs]`.
+          colours: how many a pixel has.
+          earlier: how many of the inputs, the first, came before the pixel.
+
+        Returns:
+          `[..., features]`.
+        """
+        kernel, bias = self._weights(x.shape[-1], colours, earlier)
+        return (x.reshape(-1, x.shape[-1]) @ kernel + bias).reshape(*x.shape[:-1], -1)
+
+    def at(self, place: Place, x: jax.Array, earlier: int = 0) -> jax.Array:
+        """One colour: `[batch, inputs]` -> `[batch, features / colours]`."""
+        kernel, bias = self._weights(x.shape[-1], place.colours, earlier)
+        return x @ place.part(kernel) + place.part(bias)
+
+    @nn.compact
+    def _weights(self, inputs: int, colours: int, earlier: int) -> tuple[jax.Array, jax.Array]:
+        shape = (inputs, self.features)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+        source = np.arange(inputs - earlier) * colours // max(inputs - earlier, 1)
+        target = np.arange(self.features) * colours // self.features
+        mask = np.ones(shape, bool)
+        mask[earlier:] = source[:, None] < target + self.sees_itself
+        return kernel if mask.all() else jnp.where(mask, kernel, 0), bias
+
 
 class MaskedConv(nn.Module):
-    """A convolution that sees what comes before a pixel in raster order.
+    """A convolution that sees what comes before a pixel, or a part of it.
 
-        type A        type B (also the pixel itself)
-        x x x         x x x
-        x . .         x x .
-        . . .         . . .
+    For 3x3 kernels; type B also sees what is drawn as `b`.
 
-    Only the taps that the mask allows are gathered, then multiplied once. While decoding, a ring of
-    rows keeps what the kernel can still reach.
+        before        above         left
+        x x x         x x x         . . .
+        x b .         b b b         x b .
+        . . .         . . .         . . .
+
+    In the pixel itself (but for `above`) the colours are masked as in `PixelDense`, and with
+    several of them type A sees it too. Only the taps that the mask allows are gathered, then
+    multiplied once. While decoding, a ring of rows keeps what the kernel can still reach.
 
     Attributes:
       features: output channels.
       kernel: side of the square kernel, odd.
       sees_itself: type B.
+      view: which part.
     """
 
     features: int
     kernel: int
     sees_itself: bool
+    view: View = "before"
 
     def setup(self) -> None:
-        self.dense = nn.Dense(self.features)
+        self.dense = PixelDense(self.features, self.sees_itself)
 
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: jax.Array, colours: int) -> jax.Array:
         """`[batch, height, width, channels]` -> `[batch, height, width, features]`."""
-        _, height, width, _ = x.shape
-        half = self.kernel // 2
-        padded = jnp.pad(x, ((0, 0), (half, 0), (half, half), (0, 0)))
-        taps = [
-            padded[:, row : row + height, column : column + width]
-            for row in range(half + 1)
-            for column in range(self.kernel)
-            if row < half or column < half + self.sees_itself
-        ]
-        return self.dense(jnp.concatenate(taps, axis=-1))
+        side = self.kernel // 2
+        padded = jnp.pad(x, ((0, 0), (self._rows - 1, 0), (side, side), (0, 0)))
+        taps, earlier = self._gather(padded, colours)
+        return self.dense(taps, colours, earlier)
 
     def init_rows(self, batch: int, width: int, channels: int, dtype: Any) -> jax.Array:
         """A ring of the rows within reach, with the kernel's margin on both sides."""
-        half = self.kernel // 2
-        return jnp.zeros((batch, half + 1, width + 2 * half, channels), dtype)
+        return jnp.zeros((batch, self._rows, width + self.kernel - 1, channels), dtype)
 
-    def step(
-        self, rows: jax.Array, x: jax.Array, at: Any, t: Any, width: int
-    ) -> tuple[jax.Array, jax.Array]:
-        """Takes in pixel `at` and computes pixel t.
+    def write(self, rows: jax.Array, x: jax.Array, place: Place) -> jax.Array:
+        """Takes pixels of a row into the ring.
 
         Args:
           rows: the ring.
-          x: `[batch, channels]`, the input at raster number `at`; zero at -1.
-          at: raster number of the newest input: t for type B, t - 1 for type A.
-          t: raster number of the output.
-          width: of the image.
-
-        Returns:
-          The ring, and `[batch, features]`.
+          x: `[batch, pixels, channels / colours]`, of the place's colour.
+          place: of the first pixel; one before the image is in the zeros above it.
         """
-        half = self.kernel // 2
-        ring = half + 1
-        row, column = at // width, at % width
-        start = (0, row % ring, column + half, 0)
-        rows = jax.lax.dynamic_update_slice(rows, x[:, None, None], start)
-        row, column = t // width, t % width
-        window = jax.lax.dynamic_slice_in_dim(rows, column, self.kernel, axis=2)
-        window = window[:, (row + 1 + np.arange(ring)) % ring]  # the oldest row first
-        allowed = half * self.kernel + half + self.sees_itself
-        taps = window.reshape(len(x), ring * self.kernel, -1)[:, :allowed]
-        return rows, self.dense(taps.reshape(len(x), -1))
+        column, channel = place.column + self.kernel // 2, place.colour * x.shape[-1]
+        start = (0, place.row % self._rows, column, channel)
+        return jax.lax.dynamic_update_slice(rows, x[:, None], start)
+
+    def at(self, place: Place, rows: jax.Array) -> jax.Array:
+        """One step, from the ring: `[batch, features / colours]`."""
+        window = jax.lax.dynamic_slice_in_dim(rows, place.column, self.kernel, axis=2)
+        count, before = self._taps(place.colours)
+        taps = self._in_order(window, place).reshape(len(rows), -1)
+        channels = rows.shape[-1]
+        return self.dense.at(place, taps[:, : count * channels], before * channels)
+
+    def along(self, place: Place, rows: jax.Array) -> jax.Array:
+        """The whole row of the place, from the ring: `[batch, width, features]`."""
+        taps, earlier = self._gather(self._in_order(rows, place), place.colours)
+        return self.dense(taps[:, 0], place.colours, earlier)
+
+    @property
+    def _rows(self) -> int:
+        return 1 if self.view == "left" else self.kernel // 2 + 1
+
+    def _in_order(self, rows: jax.Array, place: Place) -> jax.Array:
+        """The ring from its oldest row to that of the place."""
+        return rows[:, (place.row + 1 + np.arange(self._rows)) % self._rows]
+
+    def _taps(self, colours: int) -> tuple[int, int]:
+        """How many taps of the window, in raster order, are seen, and how many came before."""
+        above = (self._rows - 1) * self.kernel
+        if self.view == "above":
+            above += self.kernel * self.sees_itself
+            return above, above
+        before = above + self.kernel // 2
+        return before + (self.sees_itself or colours > 1), before
+
+    def _gather(self, padded: jax.Array, colours: int) -> tuple[jax.Array, int]:
+        """The taps of each pixel side by side, and how many inputs came before the pixel."""
+        count, before = self._taps(colours)
+        height, width = padded.shape[1] - self._rows + 1, padded.shape[2] - self.kernel + 1
+        taps = [
+            padded[:, row : row + height, column : column + width]
+            for row, column in (divmod(tap, self.kernel) for tap in range(count))
+        ]
+        return jnp.concatenate(taps, axis=-1), before * padded.shape[-1]
+
+
+class PixelHead(nn.Module):
+    """The two 1x1 layers after the convolutions.
+
+    Attributes:
+      channels: between them.
+    """
+
+    channels: int
+
+    def setup(self) -> None:
+        self.head = PixelDense(self.channels)
+
+    def __call__(self, x: jax.Array, features: int, colours: int) -> jax.Array:
+        """`[batch, height, width, channels]` -> `[batch, length, features]`."""
+        x = nn.relu(self.head(nn.relu(x), colours))
+        return self._readout(features * colours)(x, colours).reshape(len(x), -1, features)
+
+    def init_cache(self, batch: int, channels: int, dtype: Any) -> Cache:
+        """The inputs of the two layers at a pixel, as far as its colours have come."""
+        return jnp.zeros((batch, channels), dtype), jnp.zeros((batch, self.channels), dtype)
+
+    def at(
+        self, place: Place, cache: Cache, x: jax.Array, features: int
+    ) -> tuple[Cache, jax.Array]:
+        """One step: `[batch, channels / colours]` -> the cache and `[batch, features]`."""
+        inputs, hidden = cache
+        inputs = place.put(inputs, nn.relu(x))
+        hidden = place.put(hidden, nn.relu(self.head.at(place, inputs)))
+        return (inputs, hidden), self._readout(features * place.colours).at(place, hidden)
+
+    @nn.compact
+    def _readout(self, features: int) -> PixelDense:
+        return PixelDense(features, name="readout")
+
+
+def reach(view: View, kernel: int, sees_itself: bool, ordering: Ordering) -> np.ndarray:
+    """`[length, length]` booleans: which steps (columns) a masked convolution sees at each (rows).
+
+    Args:
+      view: which part, as of `MaskedConv`.
+      kernel: side of the kernel.
+      sees_itself: type B.
+      ordering: of the steps, with a grid.
+    """
+    assert ordering.grid is not None
+    pixel, colour = np.divmod(np.arange(ordering.length), ordering.channels)
+    row, column = np.divmod(pixel, ordering.grid[1])
+    up, left, later = (x[:, None] - x for x in (row, column, colour))  # from s to t
+    near = (up <= kernel // 2) & (abs(left) <= kernel // 2)
+    if view == "above":
+        return near & (up >= 1 - sees_itself)
+    in_row = (up == 0) & ((left > 0) | ((left == 0) & (later >= 1 - sees_itself)))
+    return near & (in_row | ((up > 0) & (view == "before")))
+
+
+def check_kernels(first_kernel: int, kernel: int) -> None:
+    """Raises ValueError unless both sides are odd and the first layer sees something."""
+    for name, side in {"first_kernel": first_kernel, "kernel": kernel}.items():
+        if side % 2 == 0:
+            raise ValueError(f"{name}: expected an odd number, got {side}")
+    if first_kernel < 3:
+        raise ValueError(f"first_kernel: expected at least 3, got {first_kernel}")
+
+
+def check_colours(ordering: Ordering, **channels: int) -> None:
+    """Raises ValueError unless the colours of a pixel can share out each number of channels."""
+    for name, count in channels.items():
+        if count % ordering.channels:
+            raise ValueError(
+                f"{name}: expected a multiple of {ordering.channels}, the colours of a pixel, "
+                f"got {count}"
+            )

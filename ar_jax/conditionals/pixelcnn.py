@@ -1,6 +1,6 @@
 """PixelCNN: residual masked convolutions over an image."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -8,8 +8,25 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.conditionals.base import Cache, Conditional, Context, ContextBias, image_grid
-from ar_jax.conditionals.masked_conv import MaskedConv
+from ar_jax.conditionals.masked_conv import (
+    MaskedConv,
+    PixelDense,
+    PixelHead,
+    Place,
+    check_colours,
+    check_kernels,
+    reach,
+)
 from ar_jax.orderings import Ordering
+
+
+class BlockCache(NamedTuple):
+    """What a block keeps of the rows within reach, and of the pixel as far as it has come."""
+
+    inputs: jax.Array  # [batch, 2 * channels]
+    rows: jax.Array
+    convolved: jax.Array  # [batch, channels]
+    bias: jax.Array  # [batch, channels]
 
 
 class ResidualBlock(nn.Module):
@@ -24,27 +41,34 @@ class ResidualBlock(nn.Module):
     kernel: int
 
     def setup(self) -> None:
-        self.down = nn.Dense(self.channels)
+        self.down = PixelDense(self.channels)
         self.conv = MaskedConv(self.channels, self.kernel, sees_itself=True)
-        self.up = nn.Dense(2 * self.channels)
+        self.up = PixelDense(2 * self.channels)
         self.context_bias = ContextBias(self.channels)
 
-    def __call__(self, x: jax.Array, context: Context) -> jax.Array:
+    def __call__(self, x: jax.Array, context: Context, colours: int) -> jax.Array:
         bias = self.context_bias(context)[:, None, None]
-        inside = nn.relu(self.down(nn.relu(x)) + bias)
-        return x + self.up(nn.relu(self.conv(inside)))
+        inside = nn.relu(self.down(nn.relu(x), colours) + bias)
+        return x + self.up(nn.relu(self.conv(inside, colours)), colours)
 
-    def init_rows(self, batch: int, width: int, dtype: Any) -> jax.Array:
-        """The ring of the masked convolution."""
-        return self.conv.init_rows(batch, width, self.channels, dtype)
+    def init_cache(self, width: int, dtype: Any, context: Context) -> BlockCache:
+        """The cache before the first step of an image of that width."""
+        bias = self.context_bias(context)
+        batch, channels = bias.shape
+        return BlockCache(
+            inputs=jnp.zeros((batch, 2 * channels), dtype),
+            rows=self.conv.init_rows(batch, width, channels, dtype),
+            convolved=jnp.zeros((batch, channels), dtype),
+            bias=bias,
+        )
 
-    def step(
-        self, rows: jax.Array, x: jax.Array, bias: jax.Array, t: Any, width: int
-    ) -> tuple[jax.Array, jax.Array]:
-        """One pixel `[batch, 2 * channels]`, with the context's bias `[batch, channels]`."""
-        inside = nn.relu(self.down(nn.relu(x)) + bias)
-        rows, out = self.conv.step(rows, inside, t, t, width)
-        return rows, x + self.up(nn.relu(out))
+    def at(self, place: Place, cache: BlockCache, x: jax.Array) -> tuple[BlockCache, jax.Array]:
+        """One step: `[batch, 2 * channels / colours]` -> the cache and the same."""
+        inputs = place.put(cache.inputs, nn.relu(x))
+        inside = nn.relu(self.down.at(place, inputs) + place.part(cache.bias))
+        rows = self.conv.write(cache.rows, inside[:, None], place)
+        convolved = place.put(cache.convolved, nn.relu(self.conv.at(place, rows)))
+        return BlockCache(inputs, rows, convolved, cache.bias), x + self.up.at(place, convolved)
 
 
 class PixelCNN(Conditional):
@@ -58,7 +82,9 @@ class PixelCNN(Conditional):
         x x x . .
         x x p . .
 
-    Accepts orderings with a grid. A step with several variables shows all its channels together.
+    Accepts orderings with a grid. A step with several variables shows all its channels together;
+    where each colour of a pixel is a step, the channels stand in as many groups, and in every layer
+    the masks let R see what came before the pixel, G also R, and B also R and G (Section 3.4).
 
     Attributes:
       blocks: residual blocks.
@@ -78,60 +104,49 @@ class PixelCNN(Conditional):
         self.first = MaskedConv(2 * self.channels, self.first_kernel, sees_itself=False)
         self.first_bias = ContextBias(2 * self.channels)
         self.residuals = [ResidualBlock(self.channels, self.kernel) for _ in range(self.blocks)]
-        self.head = nn.Dense(self.head_channels)
+        self.last = PixelHead(self.head_channels)
+        nn.share_scope(self, self.last)
 
     def __call__(
         self, steps: jax.Array, ordering: Ordering, context: Context, features: int
     ) -> jax.Array:
-        batch, length, inputs = steps.shape
-        height, width = image_grid(self, ordering)
-        x = self.first(steps.reshape(batch, height, width, inputs))
-        x += self.first_bias(context)[:, None, None]
+        height, width = image_grid(self, ordering, ordering.channels)
+        x = steps.reshape(len(steps), height, width, -1)
+        x = self.first(x, ordering.channels) + self.first_bias(context)[:, None, None]
         for block in self.residuals:
-            x = block(x, context)
-        return self._head(x.reshape(batch, length, -1), features)
+            x = block(x, context, ordering.channels)
+        return self.last(x, features, ordering.channels)
 
     def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
         batch, inputs = blank.shape
-        _, width = image_grid(self, ordering)
-        rows = self.first.init_rows(batch, width, inputs, blank.dtype)
-        blocks = [
-            (block.init_rows(batch, width, blank.dtype), block.context_bias(context))
-            for block in self.residuals
-        ]
-        return (rows, self.first_bias(context)), blocks
+        _, width = image_grid(self, ordering, ordering.channels)
+        rows = self.first.init_rows(batch, width, ordering.channels * inputs, blank.dtype)
+        blocks = [block.init_cache(width, blank.dtype, context) for block in self.residuals]
+        last = self.last.init_cache(batch, 2 * self.channels, blank.dtype)
+        return (rows, self.first_bias(context)), blocks, last
 
     def step(
         self, cache: Cache, previous: jax.Array, t: Any, ordering: Ordering, features: int
     ) -> tuple[Cache, jax.Array]:
-        (rows, bias), blocks = cache
-        _, width = image_grid(self, ordering)
-        rows, x = self.first.step(rows, jnp.where(t > 0, previous, 0), t - 1, t, width)
-        x += bias
+        (rows, bias), blocks, last = cache
+        before, place = Place.of(t - 1, ordering), Place.of(t, ordering)
+        rows = self.first.write(rows, jnp.where(t > 0, previous, 0)[:, None], before)
+        x = self.first.at(place, rows) + place.part(bias)
         stepped = []
-        for block, (block_rows, block_bias) in zip(self.residuals, blocks, strict=True):
-            block_rows, x = block.step(block_rows, x, block_bias, t, width)
-            stepped.append((block_rows, block_bias))
-        return ((rows, bias), stepped), self._head(x, features)
+        for block, block_cache in zip(self.residuals, blocks, strict=True):
+            block_cache, x = block.at(place, block_cache, x)
+            stepped.append(block_cache)
+        last, out = self.last.at(place, last, x, features)
+        return ((rows, bias), stepped, last), out
 
     def visible(self, ordering: Ordering) -> np.ndarray:
-        row, column = np.divmod(np.arange(ordering.length), image_grid(self, ordering)[1])
-        up, left = row[:, None] - row, column[:, None] - column  # from t to s
-
-        def reach(kernel: int, above: np.ndarray) -> np.ndarray:
-            return above & (up <= kernel // 2) & (abs(left) <= kernel // 2)
-
-        sees = reach(self.first_kernel, (up > 0) | ((up == 0) & (left > 0)))
-        block = reach(self.kernel, (up > 0) | ((up == 0) & (left >= 0)))
+        sees = reach("before", self.first_kernel, False, ordering)
+        block = reach("before", self.kernel, True, ordering).astype(np.float32)
         for _ in range(self.blocks):
-            sees = (block.astype(np.float32) @ sees) > 0
+            sees = (block @ sees) > 0
         return sees
 
     def check(self, ordering: Ordering) -> None:
-        image_grid(self, ordering)
-        for name in ("first_kernel", "kernel"):
-            if getattr(self, name) % 2 == 0:
-                raise ValueError(f"{name}: expected an odd number, got {getattr(self, name)}")
-
-    def _head(self, x: jax.Array, features: int) -> jax.Array:
-        return self.readout(nn.relu(self.head(nn.relu(x))), features)
+        image_grid(self, ordering, ordering.channels)
+        check_kernels(self.first_kernel, self.kernel)
+        check_colours(ordering, channels=self.channels, head_channels=self.head_channels)

@@ -1,21 +1,30 @@
 """Decoder-only transformers."""
 
 import dataclasses
-from typing import Any, NamedTuple
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
+from flax.typing import Initializer
 
-from ar_jax.conditionals.base import Cache, Conditional, Context, shift
-from ar_jax.conditionals.positions import Learned, Positions
+from ar_jax.conditionals.attention import attend, merge
+from ar_jax.conditionals.base import Cache, Conditional, Context, flat, shift
+from ar_jax.conditionals.feed_forward import LECUN, Activation, FeedForward, MixtureOfExperts
+from ar_jax.conditionals.patterns import Causal, Pattern, Places, Window, join
+from ar_jax.conditionals.positions import Learned, Positions, Rotation, rotate
 from ar_jax.orderings import Ordering
+
+Norm = Literal["layer", "rms"]
 
 
 class Memory(NamedTuple):
     """What a block's cross-attention looks at."""
 
-    keys: jax.Array  # [batch, heads, context_length, features]
+    keys: jax.Array  # [batch, key_value_heads, context_length, features]
     values: jax.Array
     mask: jax.Array  # [batch, context_length]
 
@@ -23,20 +32,26 @@ class Memory(NamedTuple):
 class LayerCache(NamedTuple):
     """What a block keeps of the prefix and of the slots so far."""
 
-    keys: jax.Array  # [batch, heads, prefix + length, features]
-    values: jax.Array
+    places: Places
     memory: Memory | None
 
 
-class Block(nn.Module):
-    """Self-attention, cross-attention if there is something to cross to, feed-forward; pre-norm.
+class Initial(NamedTuple):
+    """How the weights of a transformer start."""
 
-    Attributes:
-      width: of the residual stream.
-      heads: of attention; they divide the width.
-      hidden: units of the feed-forward layer.
-      dropout: on what each sublayer adds.
-      cross_attention: whether the block looks at the context by attention of its own.
+    embed: Initializer = LECUN
+    attention: Initializer = LECUN
+    attention_out: Initializer = LECUN
+    up: Initializer = LECUN
+    down: Initializer = LECUN
+    readout: Initializer = LECUN
+
+
+class Block(nn.Module):
+    """Self-attention, cross-attention if there is something to cross to, feed-forward.
+
+    Attributes: as of `DecoderOnly`, with
+      initial: how the weights start.
     """
 
     width: int
@@ -44,34 +59,100 @@ class Block(nn.Module):
     hidden: int
     dropout: float
     cross_attention: bool
+    key_value_heads: int = 0
+    query_width: int = 0
+    activation: Activation = "gelu"
+    norm: Norm = "layer"
+    post_norm: bool = False
+    bias: bool = True
+    qk_norm: bool = False
+    experts: int = 0
+    experts_per_token: int = 2
+    initial: Initial = Initial()
 
     def setup(self) -> None:
+        initial, query_width = self.initial, self.query_width or self.width
+        shared = self.key_value_heads or self.heads
+        key_width, value_width = (x * shared // self.heads for x in (query_width, self.width))
+
+        def dense(features: int, kernel_init: Initializer) -> nn.Dense:
+            return nn.Dense(features, self.bias, kernel_init=kernel_init)
+
         self.drop = nn.Dropout(self.dropout)
-        self.attention_norm, self.feed_forward_norm = nn.LayerNorm(), nn.LayerNorm()
-        self.query_key_value = nn.Dense(3 * self.width)
-        self.attention_out = nn.Dense(self.width)
-        self.up, self.down = nn.Dense(self.hidden), nn.Dense(self.width)
+        self.attention_norm, self.feed_forward_norm = norm(self.norm), norm(self.norm)
+        self.query_key_value = dense(query_width + key_width + value_width, initial.attention)
+        self.attention_out = dense(self.width, initial.attention_out)
+        if self.qk_norm:
+            self.query_norm, self.key_norm = norm(self.norm), norm(self.norm)
         if self.cross_attention:
-            self.cross_norm = nn.LayerNorm()
-            self.cross_query, self.cross_out = nn.Dense(self.width), nn.Dense(self.width)
-            self.cross_key_value = nn.Dense(2 * self.width)
+            self.cross_norm = norm(self.norm)
+            self.cross_query = dense(query_width, initial.attention)
+            self.cross_key_value = dense(key_width + value_width, initial.attention)
+            self.cross_out = dense(self.width, initial.attention_out)
+        if self.experts:
+            self.feed_forward = MixtureOfExperts(
+                self.experts, self.experts_per_token, self.hidden, self.activation,
+                initial.up, initial.down,
+            )  # fmt: skip
+        else:
+            self.feed_forward = FeedForward(
+                self.hidden, self.activation, self.bias, initial.up, initial.down
+            )
+        nn.share_scope(self, self.feed_forward)
+        self.splits = (query_width, query_width + key_width)
+
+    def __call__(
+        self,
+        x: jax.Array,
+        cache: LayerCache,
+        pattern: Pattern,
+        prefix: jax.Array,
+        t: Any,
+        rotation: Rotation,
+    ) -> tuple[jax.Array, LayerCache]:
+        """Slots t, t + 1, ... `[batch, slots, width]` -> the same, and the cache after them."""
+        query, *new = self.project(x)
+        query, key = (rotate(y, rotation) for y in (query, new[0]))
+        attended, places = pattern.extend(query, Places(key, new[1]), cache.places, prefix, t)
+        return self.update(x, attended, cache.memory), LayerCache(places, cache.memory)
+
+    def begin(self, x: jax.Array, mask: jax.Array, slots: int) -> tuple[jax.Array, LayerCache]:
+        """The cache before the first slot, with a context.
+
+        Args:
+          x: `[batch, context_length, width]`, the prefix in this block, or the context's vectors
+            for cross-attention.
+          mask: `[batch, context_length]`.
+          slots: how many will be kept.
+
+        Returns:
+          The prefix in the next block, or the context's vectors, and the cache.
+        """
+        empty = self.empty(len(x), slots, x.dtype)
+        if self.cross_attention:
+            return x, LayerCache(empty, Memory(*self.project_context(x), mask))
+        query, key, value = self.project(x)
+        x = self.update(x, attend(query, key, value, mask[:, None]), None)
+        return x, LayerCache(join(Places(key, value), empty), None)
+
+    def empty(self, batch: int, slots: int, dtype: Any) -> Places:
+        """Keys and values of so many slots, all zero."""
+        shared = self.key_value_heads or self.heads
+        sizes = (self.query_width or self.width) // self.heads, self.width // self.heads
+        return Places(*(jnp.zeros((batch, shared, slots, size), dtype) for size in sizes))
 
     def project(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """`[batch, slots, width]` -> queries, keys, values `[batch, heads, slots, features]`."""
-        query, key, value = jnp.split(flat(self.query_key_value, self.attention_norm(x)), 3, -1)
-        return self._split(query), self._split(key), self._split(value)
+        x = flat(self.query_key_value, self._before(self.attention_norm, x))
+        query, key, value = jnp.split(x, self.splits, axis=-1)
+        return self._query(query), *self._key_value(key, value)
 
     def project_context(self, vectors: jax.Array) -> tuple[jax.Array, jax.Array]:
         """`[batch, context_length, width]` -> keys, values."""
-        key, value = jnp.split(self.cross_key_value(vectors), 2, axis=-1)
-        return self._split(key), self._split(value)
+        key, value = jnp.split(self.cross_key_value(vectors), [self.splits[1] - self.splits[0]], -1)
+        return self._key_value(key, value)
 
-    def update(
-        self,
-        x: jax.Array,
-        attended: jax.Array,
-        memory: Memory | None,
-    ) -> jax.Array:
+    def update(self, x: jax.Array, attended: jax.Array, memory: Memory | None) -> jax.Array:
         """Adds to `[batch, slots, width]` what was attended to, and all that follows in the block.
 
         Args:
@@ -79,44 +160,67 @@ class Block(nn.Module):
           attended: `[batch, heads, slots, features]`.
           memory: what cross-attention looks at.
         """
-        x += self._drop(flat(self.attention_out, merge(attended)))
+        x = self._add(self.attention_norm, x, flat(self.attention_out, merge(attended)))
         if memory is not None:
-            query = self._split(flat(self.cross_query, self.cross_norm(x)))
+            query = self._query(flat(self.cross_query, self._before(self.cross_norm, x)))
             crossed = attend(query, memory.keys, memory.values, memory.mask[:, None])
-            x += self._drop(flat(self.cross_out, merge(crossed)))
-        hidden = nn.gelu(flat(self.up, self.feed_forward_norm(x)))
-        return x + self._drop(flat(self.down, hidden))
+            x = self._add(self.cross_norm, x, flat(self.cross_out, merge(crossed)))
+        added = self.feed_forward(self._before(self.feed_forward_norm, x))
+        return self._add(self.feed_forward_norm, x, added)
 
-    def _split(self, x: jax.Array) -> jax.Array:
-        return x.reshape(*x.shape[:2], self.heads, -1).swapaxes(1, 2)
+    def _add(self, normalise: nn.Module, x: jax.Array, added: jax.Array) -> jax.Array:
+        x += self.drop(added, deterministic=not self.has_rng("dropout"))
+        return normalise(x) if self.post_norm else x
 
-    def _drop(self, x: jax.Array) -> jax.Array:
-        return self.drop(x, deterministic=not self.has_rng("dropout"))
+    def _before(self, normalise: nn.Module, x: jax.Array) -> jax.Array:
+        return x if self.post_norm else normalise(x)
+
+    def _query(self, x: jax.Array) -> jax.Array:
+        query = _split(x, self.heads)
+        return self.query_norm(query) if self.qk_norm else query
+
+    def _key_value(self, key: jax.Array, value: jax.Array) -> tuple[jax.Array, jax.Array]:
+        shared = self.key_value_heads or self.heads
+        key, value = _split(key, shared), _split(value, shared)
+        return (self.key_norm(key) if self.qk_norm else key), value
 
 
-class Transformer(Conditional):
-    """A decoder-only transformer (arXiv 1706.03762, pre-norm as in GPT-2).
+class Stage(nn.Module):
+    """Blocks that follow each other: what is scanned."""
+
+    blocks: Sequence[Block]
+
+
+class DecoderOnly(Conditional):
+    """What decoder-only transformers share; they differ in the patterns of their attention.
 
     Slot t holds the step before it (a learned start at t = 0) and predicts step t. The context
     stands before the first slot as a prefix (without a position), or is read by cross-attention.
-    With a prefix c of two:
-
-                  c0 c1 | s  x0 x1
-        c0, c1     x  x | .  .  .       the prefix sees itself
-        t=0        x  x | x  .  .
-        t=1        x  x | x  x  .
-        t=2        x  x | x  x  x
-
     Scoring is prefill: one pass of `extend` from an empty cache over all slots.
 
     Attributes:
       layers: number of blocks.
       width: of the residual stream.
       heads: of attention.
-      hidden: units of the feed-forward layers; 0 stands for 4 * width.
-      positions: `positions.Learned()` or `positions.Rotary()`.
+      hidden: units of the feed-forward layers; 0 stands for 4 * width. For as many parameters
+        `swiglu` takes 8/3 * width.
+      positions: `positions.Learned()`, `Sinusoidal()`, `Axial()` or `Rotary()`.
       dropout: on embeddings and on what each sublayer adds.
       cross_attention: read the context by attention in every block, rather than as a prefix.
+      key_value_heads: of keys and values: 1 is multi-query attention (arXiv 1911.02150), fewer than
+        `heads` grouped-query (arXiv 2305.13245); 0 stands for as many as heads.
+      query_width: of all queries of a layer; 0 stands for `width`.
+      qk_norm: normalise each head's queries and keys (arXiv 2302.05442).
+      activation: of the feed-forward layers.
+      norm: LayerNorm, or RMSNorm (arXiv 1910.07467).
+      post_norm: normalise after each sublayer's addition (arXiv 1706.03762), not before the
+        sublayer (GPT-2).
+      bias: whether the linear maps of the blocks have one.
+      experts: feed-forward layers to choose from at each slot; 0 stands for one without a choice.
+      experts_per_token: how many of them a slot goes through.
+      remat: keep only what enters each block, and compute the block again in the backward pass.
+      scan_layers: scan over the layers with stacked parameters `stage`, rather than unroll them
+        as `blocks_0` ...: the same function. It compiles faster and decodes slower.
     """
 
     layers: int = 4
@@ -126,24 +230,58 @@ class Transformer(Conditional):
     positions: Positions = dataclasses.field(default_factory=Learned)
     dropout: float = 0.0
     cross_attention: bool = False
+    key_value_heads: int = 0
+    query_width: int = 0
+    qk_norm: bool = False
+    activation: Activation = "gelu"
+    norm: Norm = "layer"
+    post_norm: bool = False
+    bias: bool = True
+    experts: int = 0
+    experts_per_token: int = 2
+    remat: bool = False
+    scan_layers: bool = False
+
+    period: ClassVar[int] = 1
+    """After how many layers the patterns come again."""
+
+    @abstractmethod
+    def patterns(self, ordering: Ordering) -> tuple[Pattern, ...]:
+        """Of `period` successive layers."""
+
+    @property
+    def initial(self) -> Initial:
+        """How the weights start."""
+        return Initial()
 
     def setup(self) -> None:
-        if self.width % (2 * self.heads):
-            raise ValueError(
-                f"heads: expected twice their number to divide the width {self.width}, "
-                f"got {self.heads}"
-            )
-        self.embed = nn.Dense(self.width)
+        initial = self.initial
+        self.embed = nn.Dense(self.width, kernel_init=initial.embed)
         self.start = self.param("start", nn.initializers.normal(0.02), (self.width,), jnp.float32)
         self.prefix = nn.Dense(self.width)
-        self.blocks = [
-            Block(
-                self.width, self.heads, self.hidden or 4 * self.width, self.dropout,
-                self.cross_attention,
-            )
-            for _ in range(self.layers)
-        ]  # fmt: skip
-        self.norm = nn.LayerNorm()
+        block = Block(
+            width=self.width,
+            heads=self.heads,
+            hidden=self.hidden or 4 * self.width,
+            dropout=self.dropout,
+            cross_attention=self.cross_attention,
+            key_value_heads=self.key_value_heads,
+            query_width=self.query_width,
+            activation=self.activation,
+            norm=self.norm,
+            post_norm=self.post_norm,
+            bias=self.bias,
+            qk_norm=self.qk_norm,
+            experts=self.experts,
+            experts_per_token=self.experts_per_token,
+            initial=initial,
+            parent=None,
+        )
+        if self.scan_layers:
+            self.stage = Stage([block.clone() for _ in range(self.period)])
+        else:
+            self.blocks = [block.clone() for _ in range(self.layers)]
+        self.readout_norm = norm(self.norm)
         self.drop = nn.Dropout(self.dropout)
 
     def __call__(
@@ -154,20 +292,19 @@ class Transformer(Conditional):
 
     def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
         vectors, mask = context
-        shape = (len(blank), self.heads, ordering.length, self.width // self.heads)
-        empty = jnp.zeros(shape, blank.dtype)
+
+        def begin(block: Block, pattern: Pattern, x: jax.Array, _: Any) -> Any:
+            slots = pattern.places(ordering.length)
+            if mask.shape[1] == 0:
+                return x, LayerCache(block.empty(len(x), slots, x.dtype), None)
+            return block.begin(x, mask, slots)
+
         if mask.shape[1] == 0:
-            return mask, [LayerCache(empty, empty, None)] * self.layers
-        if self.cross_attention:
-            memories = [Memory(*block.project_context(vectors), mask) for block in self.blocks]
-            return mask[:, :0], [LayerCache(empty, empty, memory) for memory in memories]
-        layers, x = [], self.prefix(vectors)
-        for block in self.blocks:
-            query, key, value = block.project(x)
-            x = block.update(x, attend(query, key, value, mask[:, None]), None)
-            keys, values = (jnp.concatenate([y, empty], axis=2) for y in (key, value))
-            layers.append(LayerCache(keys, values, None))
-        return mask, layers
+            vectors = blank
+        elif not self.cross_attention:
+            vectors = self.prefix(vectors)
+        caches = self._through(begin, ordering, vectors, None)[1]
+        return mask[:, :0] if self.cross_attention else mask, caches
 
     def step(
         self, cache: Cache, previous: jax.Array, t: Any, ordering: Ordering, features: int
@@ -178,56 +315,121 @@ class Transformer(Conditional):
     def extend(
         self, cache: Cache, previous: jax.Array, t: Any, ordering: Ordering, features: int
     ) -> tuple[Cache, jax.Array]:
-        prefix, layers = cache
+        prefix, caches = cache
         slots = t + jnp.arange(previous.shape[1])
-        causal = jnp.arange(ordering.length) <= slots[:, None]  # [slots, length]
-        mask = jnp.concatenate(
-            [
-                jnp.broadcast_to(prefix[:, None], (len(prefix), len(slots), prefix.shape[1])),
-                jnp.broadcast_to(causal, (len(prefix), *causal.shape)),
-            ],
-            axis=-1,
-        )
         x = jnp.where((slots == 0)[:, None], self.start, flat(self.embed, previous))
         x = self.positions.add(x, slots, ordering)
         x = self.drop(x, deterministic=not self.has_rng("dropout"))
-        extended = []
-        for block, (keys, values, memory) in zip(self.blocks, layers, strict=True):
-            query, key, value = block.project(x)
-            query, key = (self.positions.rotate(y, slots, ordering) for y in (query, key))
-            at = prefix.shape[1] + t
-            keys, values = (
-                jax.lax.dynamic_update_slice_in_dim(old, new, at, axis=2)
-                for old, new in ((keys, key), (values, value))
+        size = (self.query_width or self.width) // self.heads
+        rotation = self.positions.rotation(size, slots, ordering)
+
+        def run(block: Block, pattern: Pattern, x: jax.Array, cache: LayerCache) -> Any:
+            return block(x, cache, pattern, prefix, t, rotation)
+
+        x, caches = self._through(run, ordering, x, caches)
+        return (prefix, caches), self.readout(
+            x if self.post_norm else self.readout_norm(x), features
+        )
+
+    def visible(self, ordering: Ordering) -> np.ndarray:
+        """A slot reaches those that its layers' patterns lead back to, one after the other.
+
+        Slot s holds step s - 1, so that step s is visible where slot s + 1 is reached.
+        """
+        length = ordering.length
+        t, s = np.ogrid[:length, :length]
+        patterns = [np.asarray(pattern.sees(t, s)) for pattern in self.patterns(ordering)]
+        reached = np.eye(length)
+        for layer in range(self.layers):
+            reached = (patterns[layer % len(patterns)] @ reached > 0).astype(float)
+        return np.pad(reached[:, 1:] > 0, ((0, 0), (0, 1)))
+
+    def check(self, ordering: Ordering) -> None:
+        shared, query_width = self.key_value_heads or self.heads, self.query_width or self.width
+        for expected, got in (
+            (f"heads: expected twice their number to divide the width {width}", self.heads)
+            for width in {self.width, query_width}
+            if width % (2 * self.heads)
+        ):
+            raise ValueError(f"{expected}, got {got}")
+        if self.heads % shared:
+            raise ValueError(
+                f"key_value_heads: expected a divisor of the {self.heads} heads, got {shared}"
             )
-            x = block.update(x, attend(query, keys, values, mask), memory)
-            extended.append(LayerCache(keys, values, memory))
-        return (prefix, extended), self.readout(self.norm(x), features)
+        if self.experts and not 1 <= self.experts_per_token <= self.experts:
+            raise ValueError(
+                f"experts_per_token: expected 1 ... {self.experts}, got {self.experts_per_token}"
+            )
+        if self.scan_layers and self.layers % self.period:
+            raise ValueError(
+                f"layers: expected a multiple of {self.period} to scan, got {self.layers}"
+            )
+
+    @nn.compact
+    def readout(self, x: jax.Array, features: int) -> jax.Array:
+        return flat(nn.Dense(features, kernel_init=self.initial.readout, name="readout"), x)
+
+    def _through(
+        self, run: Callable[..., Any], ordering: Ordering, x: jax.Array, caches: Any
+    ) -> tuple[jax.Array, Any]:
+        """`run(block, pattern, x, cache) -> (x, cache)` for one layer after the other."""
+        patterns = self.patterns(ordering)
+
+        def through(blocks: Sequence[Block], x: jax.Array, caches: Any) -> tuple[jax.Array, Any]:
+            out = []
+            for i, block in enumerate(blocks):
+
+                def layer(block: Block, x: jax.Array, cache: Any, i: int = i) -> Any:
+                    return run(block, patterns[i % len(patterns)], x, cache)
+
+                x, cache = (nn.remat(layer) if self.remat else layer)(
+                    block, x, None if caches is None else caches[i]
+                )
+                out.append(cache)
+            return x, out
+
+        if not self.scan_layers:
+            return through(self.blocks, x, caches)
+        scan = nn.scan(
+            lambda stage, x, caches: through(stage.blocks, x, caches),
+            variable_axes={"params": 0},
+            split_rngs={"params": True, "dropout": True},
+            length=self.layers // self.period,
+        )
+        return scan(self.stage, x, caches)
 
 
-def attend(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array) -> jax.Array:
-    """Scaled dot-product attention.
+class Transformer(DecoderOnly):
+    """A decoder-only transformer (Vaswani et al., arXiv 1706.03762; pre-norm as in GPT-2).
 
-    Args:
-      query: `[batch, heads, slots, features]`.
-      key: `[batch, heads, places, features]`.
-      value: as key.
-      mask: `[batch, slots or 1, places]`, true where a slot may look.
+    With a prefix c of two vectors:
 
-    Returns:
-      `[batch, heads, slots, features]`.
+                  c0 c1 | s  x0 x1
+        c0, c1     x  x | .  .  .       the prefix sees itself
+        t=0        x  x | x  .  .
+        t=1        x  x | x  x  .
+        t=2        x  x | x  x  x
+
+    With a window of 2, no more than that many slots are kept, whatever the length; L layers see
+    L * (window - 1) + 1 steps back:
+
+        t=2        x  x | .  x  x
+
+    Attributes: those of `DecoderOnly`, and
+      window: how many slots a slot looks at, its own the last; 0 stands for all.
     """
-    scores = jnp.einsum("bhsf,bhpf->bhsp", query, key) / query.shape[-1] ** 0.5
-    scores = jnp.where(mask[:, None], scores, jnp.finfo(scores.dtype).min)
-    return jnp.einsum("bhsp,bhpf->bhsf", nn.softmax(scores), value)
+
+    window: int = 0
+
+    def patterns(self, ordering: Ordering) -> tuple[Pattern, ...]:
+        return (Window(self.window) if self.window else Causal(),)
 
 
-def merge(x: jax.Array) -> jax.Array:
-    """`[batch, heads, slots, features]` -> `[batch, slots, heads * features]`."""
-    batch, heads, slots, features = x.shape
-    return x.swapaxes(1, 2).reshape(batch, slots, heads * features)
+def norm(kind: Norm) -> nn.LayerNorm | nn.RMSNorm:
+    """A normalisation of features."""
+    return nn.LayerNorm() if kind == "layer" else nn.RMSNorm()
 
 
-def flat(dense: nn.Dense, x: jax.Array) -> jax.Array:
-    """A dense layer on `[batch, slots, features]` as one product over all slots: faster on CPU."""
-    return dense(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], -1)
+def _split(x: jax.Array, heads: int) -> jax.Array:
+    """`[batch, slots, heads * features]` -> `[batch, heads, slots, features]`."""
+    return x.reshape(*x.shape[:2], heads, -1).swapaxes(1, 2)

@@ -13,12 +13,13 @@ import dataclasses
 import json
 import shlex
 import statistics
+import sys
 import time
 from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import numpy as np
@@ -26,8 +27,9 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Column, Table
 
+from ar_jax import conditionals
 from ar_jax.checks import check_positive
-from ar_jax.conditionals import Transformer
+from ar_jax.conditionals import Conditional
 from ar_jax.data import Arrays, Chunks, EvaluationBatches, Source, training_batches
 from ar_jax.evaluation import evaluate
 from ar_jax.heads import Bernoulli
@@ -37,32 +39,43 @@ from ar_jax.testing import decoding_work
 from ar_jax.training import data_parallel, init_state, make_train_step
 from ar_jax.training.loop import READING
 from ar_jax.training.parallel import devices, replicate
+from experiments.chorales import PITCHES, Chorales
 from experiments.mnist_made import MnistMade
 from experiments.mnist_pixelcnn import MnistPixelCNN
 from experiments.mnist_transformer import MnistTransformer
 from experiments.run import Experiment, dispatch, parse
 from experiments.shakespeare_transformer import SYMBOLS, Shakespeare
+from experiments.zoo import MODELS
 
 PROGRAM = "python -m experiments.benchmarks.speed"
 WARM_UP = 5
 """Steps of training: the first compiles, the others use up what was read ahead meanwhile."""
-IMAGES, CHARACTERS = 55_000, 1_003_854
-"""Examples to train on, as many as there are in MNIST and in Tiny Shakespeare."""
+IMAGES, CHARACTERS, CHORDS = 55_000, 1_003_854, 40_000
+"""Examples to train on, about as many as there are in the data sets."""
 
-Name = Literal["made", "pixelcnn", "transformer", "pixels", "gpt"]
 
-CASES: dict[Name, Experiment] = {
+def pixels(conditional: Conditional, batch_size: int) -> Experiment:
+    """Binarised MNIST pixel by pixel, in a size that others publish."""
+    model = AutoregressiveModel(Raster((28, 28, 1)), conditional, Bernoulli())
+    return MnistMade(model=model, batch_size=batch_size)
+
+
+CASES: dict[str, Experiment] = {
     "made": MnistMade(),
+    "nade": pixels(conditionals.NADE(hidden=500), 64),
     "pixelcnn": MnistPixelCNN(),
+    "gated_pixelcnn": pixels(conditionals.GatedPixelCNN(layers=10, channels=128), 16),
     "transformer": MnistTransformer(),
-    "pixels": MnistTransformer(  # step by step, in the size that others publish
-        model=AutoregressiveModel(
-            Raster((28, 28, 1)), Transformer(layers=8, width=64, heads=2), Bernoulli()
-        ),
-        batch_size=16,
-    ),
+    "image_gpt": pixels(conditionals.ImageGPT(layers=8, width=64, heads=2), 16),
     "gpt": Shakespeare(),
-}
+    "gpt_384": Shakespeare(
+        model=Shakespeare().model.clone(
+            ordering=Raster((256,)),
+            conditional=conditionals.Transformer(layers=6, width=384, heads=6),
+        ),
+        batch_size=8,
+    ),
+} | {f"zoo/{name}": experiment for name, experiment in MODELS.items()}
 
 
 def random_data(experiment: Experiment) -> Source:
@@ -70,6 +83,8 @@ def random_data(experiment: Experiment) -> Source:
     rng, event = np.random.default_rng(0), experiment.model.ordering.event
     if isinstance(experiment, Shakespeare):
         return Chunks(rng.integers(0, SYMBOLS, CHARACTERS, np.int32), *event, preceding=1)
+    if isinstance(experiment, Chorales):
+        return Arrays(rng.integers(0, PITCHES, (CHORDS, *event), np.uint8))
     return Arrays(rng.integers(0, 256, (IMAGES, *event), np.uint8))
 
 
@@ -85,7 +100,7 @@ class Speed:
       json: file for the figures; left out, they are only printed.
     """
 
-    models: tuple[Name, ...] = tuple(CASES)
+    models: tuple[str, ...] = tuple(CASES)
     repeats: int = 10
     batch_size: int = 16
     count: bool = True
@@ -93,6 +108,9 @@ class Speed:
 
     def __post_init__(self) -> None:
         check_positive(models=len(self.models), repeats=self.repeats, batch_size=self.batch_size)
+        for name in self.models:
+            if name not in CASES:
+                raise ValueError(f"models: expected some of {', '.join(CASES)}, got {name}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,4 +215,4 @@ def main(arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    dispatch(PROGRAM, {"measure": main}, "measure", __doc__ or "")
+    dispatch(PROGRAM, {"measure": main}, "measure", __doc__ or "", sys.argv[1:])

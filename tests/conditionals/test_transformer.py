@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ar_jax.conditionals import Learned, PixelCNN, Rotary, Transformer
-from ar_jax.conditionals.transformer import Block, attend
+from ar_jax.conditionals.attention import attend
+from ar_jax.conditionals.transformer import Block
 from ar_jax.orderings import Raster, Snake
 from ar_jax.testing import random_variables
 

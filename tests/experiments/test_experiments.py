@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from scipy.io import wavfile
 
+from experiments.chorales import Chorales
 from experiments.digits import Digits
 from experiments.mnist_made import MnistMade
 from experiments.mnist_pixelcnn import MnistPixelCNN
@@ -27,6 +28,7 @@ EXPERIMENTS = {  # the arguments of each besides --debug
     "fashion_transformer": [],
     "shakespeare_transformer": [],
     "speech": ["--data.path", "sounds"],
+    "chorales": ["--data.path", "chorales.npz"],
 }
 
 
@@ -36,6 +38,7 @@ DEFAULTS = {
     "mnist_pixelcnn": MnistPixelCNN(),
     "shakespeare_transformer": Shakespeare(),
     "speech": Speech(),
+    "chorales": Chorales(),
 }
 
 
@@ -52,6 +55,9 @@ class Place:
         for index in range(10):
             sound = (3000 * rng.standard_normal(2100)).astype(np.int16)
             wavfile.write(folder / "sounds" / f"{index}.wav", 8000, sound)
+        pitch, lengths = rng.integers(0, 128, (20 * 100, 4), np.uint8), np.full(20, 100)
+        np.savez(folder / "chorales.npz", pitch=pitch, lengths=lengths)
+        np.savez(folder / "short.npz", pitch=pitch, lengths=lengths[1:])
         for side in (8, 28):
             Image.fromarray(np.zeros((side, side), np.uint8)).save(folder / f"dark{side}.png")
 
@@ -113,6 +119,10 @@ def test_samples_go_on_from_what_is_given(trained):
         assert len(drawn) == len(prompt) + 2000
         quiet = abs(prompt.astype(float)) < 20000
         np.testing.assert_allclose(drawn[: len(prompt)][quiet], prompt[quiet], atol=600)
+    elif name == "chorales":
+        before = (run / "samples.png").read_bytes()
+        result = place.run(name, "sample", "--folder", "run", "--pieces", "2")
+        assert (run / "samples.png").read_bytes() != before
     else:
         before = (run / "samples.png").read_bytes()
         image = "dark8.png" if name == "digits" else "dark28.png"
@@ -167,6 +177,9 @@ MISTAKES = [
     ("shakespeare_transformer", ["sample", "--folder", "run", "--prompt", ""], "prompt: expected"),
     ("shakespeare_transformer", ["sample", "--folder", "run", "--length", "0"], "length: expected"),
     ("speech", [], "data.path: expected a folder of recordings"),
+    ("chorales", [], "data.path: expected an .npz of chorales"),
+    ("chorales", ["--data.path", "short.npz"], "for each of 1900 steps and 4 voices"),
+    ("chorales", ["sample", "--folder", "run", "--pieces", "0"], "pieces: expected at least 1"),
 ]
 
 

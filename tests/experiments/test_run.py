@@ -83,20 +83,22 @@ def test_results_without_their_checkpoints_are_not_overwritten(tmp_path):
 
 
 def test_a_bug_is_shown_with_its_traceback(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["program"])
     with pytest.raises(TypeError, match="broadcast"):
-        dispatch("", {"train": lambda _: jax.numpy.zeros(3) + np.zeros(4)}, "train", "")
+        dispatch(
+            "", {"train": lambda _: jax.numpy.zeros(3) + np.zeros(4)}, "train", "", sys.argv[1:]
+        )
     with pytest.raises(ValueError, match="invalid literal"):
-        dispatch("", {"train": lambda _: [int(word) for word in ("x",)]}, "train", "")
+        dispatch("", {"train": lambda _: [int(word) for word in ("x",)]}, "train", "", [])
     with pytest.raises(SystemExit, match="p: batch_size: expected at least 1, got 0"):
-        dispatch("p", {"train": lambda _: Digits(batch_size=0) and None}, "train", "")
+        dispatch("p", {"train": lambda _: Digits(batch_size=0) and None}, "train", "", [])
 
 
 def test_an_interrupted_run_is_saved_and_its_figures_are_not_results(tmp_path):
     command = [sys.executable, "-m", "experiments.digits", "--debug", "--folder", "run"]
     command += ["--training.steps", "99999"]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
-    while process.poll() is None and not (tmp_path / "run" / "metrics.jsonl").exists():
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    while process.poll() is None and not (metrics.exists() and metrics.stat().st_size):
         time.sleep(0.1)
     process.send_signal(signal.SIGINT)
     printed, _ = process.communicate(timeout=120)

@@ -1,0 +1,314 @@
+"""Patterns: which of the slots up to its own each slot attends to, and how that is computed."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ar_jax.conditionals.attention import after_prefix, attend, attend_causally
+from ar_jax.conditionals.base import lookup
+
+
+class Places(NamedTuple):
+    """Keys and values of the prefix and of the slots after it."""
+
+    keys: jax.Array  # [batch, key_value_heads, prefix + places, features]
+    values: jax.Array  # [batch, key_value_heads, prefix + places, value_features]
+
+
+class Pattern(ABC):
+    """Which slots s each slot t attends to, of those up to its own; always to itself.
+
+    The prefix is seen by all.
+    """
+
+    @abstractmethod
+    def sees(self, t: Any, s: Any) -> Any:
+        """Whether slot t looks at slot s: integers, or arrays of them that broadcast."""
+
+    def places(self, length: int) -> int:
+        """How many slots are kept while decoding."""
+        return length
+
+    @abstractmethod
+    def extend(
+        self, query: jax.Array, new: Places, kept: Places, prefix: jax.Array, t: Any
+    ) -> tuple[jax.Array, Places]:
+        """Attends from slots t ... t + k - 1.
+
+        Args:
+          query: `[batch, heads, k, features]`.
+          new: their keys and values, of k places.
+          kept: the keys and values of the prefix and of the slots before t.
+          prefix: `[batch, prefix]`, which places of the prefix count.
+          t: the first slot; an integer 0 stands for prefill.
+
+        Returns:
+          `[batch, heads, k, value_features]`, and what is kept now.
+        """
+
+
+@dataclass(frozen=True)
+class Causal(Pattern):
+    """All slots up to one's own.
+
+    t=0  x . . .
+    t=1  x x . .
+    t=2  x x x .
+    t=3  x x x x
+    """
+
+    def sees(self, t: Any, s: Any) -> Any:
+        return s <= t
+
+    def extend(
+        self, query: jax.Array, new: Places, kept: Places, prefix: jax.Array, t: Any
+    ) -> tuple[jax.Array, Places]:
+        kept = _write(kept, new, prefix.shape[1] + t)
+        return attend_causally(query, kept.keys, kept.values, prefix, t), kept
+
+
+class Grouped(Pattern):
+    """A sparse pattern: slots that look at much the same places form a group.
+
+    Scoring is one batch of small products, `[groups, slots, places]`; decoding gathers the places
+    of one slot's group.
+    """
+
+    @abstractmethod
+    def group(self, t: np.ndarray) -> np.ndarray:
+        """The group of each slot."""
+
+    def extend(
+        self, query: jax.Array, new: Places, kept: Places, prefix: jax.Array, t: Any
+    ) -> tuple[jax.Array, Places]:
+        length = kept.keys.shape[2] - prefix.shape[1]
+        kept = _write(kept, new, prefix.shape[1] + t)
+        if isinstance(t, int) and t == 0:
+            return self.attend_together(query, kept, prefix), kept
+        slots = t + jnp.arange(query.shape[2])
+        seen = lookup(_rows(self, length), t if query.shape[2] == 1 else slots)
+        attended = self._attend(
+            query[:, :, :, None], kept, prefix, slots[:, None], jnp.atleast_2d(seen)
+        )
+        return attended[:, :, :, 0], kept
+
+    def attend_together(self, query: jax.Array, kept: Places, prefix: jax.Array) -> jax.Array:
+        """All of the first slots at once: `[batch, heads, slots, features]` -> the same."""
+        slots = query.shape[2]
+        members, seen = _groups(self, slots)
+        grouped = jnp.take(query, members, axis=2, mode="clip")
+        attended = self._attend(grouped, kept, prefix, members, seen)
+        attended = attended.reshape(*query.shape[:2], members.size, -1)
+        return attended[:, :, np.argsort(members, axis=None, kind="stable")[:slots]]
+
+    def _attend(self, query: jax.Array, kept: Places, prefix: jax.Array, t: Any, s: Any) -> Any:
+        """Attends within each group.
+
+        Args:
+          query: `[batch, heads, groups, members, features]`.
+          kept: keys and values.
+          prefix: which of its places count.
+          t: `[groups, members]`, the slots of the queries.
+          s: `[groups, seen]`, the slots that the group looks at.
+        """
+        before = prefix.shape[1]
+        shared = np.broadcast_to(np.arange(before, dtype=np.int32), (len(s), before))
+        places = jnp.concatenate([shared, before + s], axis=1)
+        keys, values = (jnp.take(x, places, axis=2, mode="clip") for x in kept)
+        t, s = t[:, :, None], s[:, None]
+        mask = after_prefix(prefix, jnp.asarray((s <= t) & self.sees(t, s))[None])
+        return jax.vmap(attend, (2, 2, 2, 1), 2)(query, keys, values, mask)
+
+
+@dataclass(frozen=True)
+class Window(Grouped):
+    """One's own slot and those just before it, `size` in all; no more are kept.
+
+    With a size of 3:
+
+    t=0  x . . . .
+    t=1  x x . . .
+    t=2  x x x . .
+    t=3  . x x x .
+    t=4  . . x x x
+    """
+
+    size: int
+
+    def sees(self, t: Any, s: Any) -> Any:
+        return (s <= t) & (t - s < self.size)
+
+    def group(self, t: np.ndarray) -> np.ndarray:
+        return t // self.size
+
+    def places(self, length: int) -> int:
+        return min(self.size, length)
+
+    def extend(
+        self, query: jax.Array, new: Places, kept: Places, prefix: jax.Array, t: Any
+    ) -> tuple[jax.Array, Places]:
+        before, slots = prefix.shape[1], query.shape[2]
+        size = kept.keys.shape[2] - before  # a ring: slot s stands at s % size
+        if isinstance(t, int) and t == 0:
+            first = Places(*(x[:, :, :before] for x in kept))
+            attended = self.attend_together(query, join(first, new), prefix)
+        else:
+            at = t + jnp.arange(slots)
+            ring = t - 1 - (t - 1 - jnp.arange(size)) % size
+            seen = jnp.concatenate([ring, at])
+            mask = (seen >= 0) & self.sees(at[:, None], seen)
+            attended = attend(query, *join(kept, new), after_prefix(prefix, mask[None]))
+        last = np.arange(max(slots - size, 0), slots)
+        at = before + (t + last) % size
+        kept = Places(*(x.at[:, :, at].set(y[:, :, last]) for x, y in zip(kept, new, strict=True)))
+        return attended, kept
+
+
+@dataclass(frozen=True)
+class Local(Grouped):
+    """One's own block of `query` slots, and `memory` slots before the block (arXiv 1802.05751).
+
+    With blocks of 3 and a memory of 2:
+
+    t=0  x . . . . .
+    t=1  x x . . . .
+    t=2  x x x . . .
+    t=3  . x x x . .
+    t=4  . x x x x .
+    t=5  . x x x x x
+    """
+
+    query: int
+    memory: int
+
+    def sees(self, t: Any, s: Any) -> Any:
+        return (s <= t) & (s >= t // self.query * self.query - self.memory)
+
+    def group(self, t: np.ndarray) -> np.ndarray:
+        return t // self.query
+
+
+@dataclass(frozen=True)
+class LocalImage(Grouped):
+    """One's own rectangle of an image, and a margin above, to the left and to the right of it.
+
+    Of these, the slots up to one's own. In an image 6 wide with rectangles of 2 by 2 and margins of
+    1 and 1, the third slot of the last row q looks at x:
+
+        . . . . . .
+        . x x x x .
+        . x x x x .
+        . x q . . .
+
+    Attributes:
+      width: of the image.
+      query: height and width of a rectangle.
+      memory: rows above it, and columns at each side.
+    """
+
+    width: int
+    query: tuple[int, int]
+    memory: tuple[int, int]
+
+    def sees(self, t: Any, s: Any) -> Any:
+        (height, width), (above, beside) = self.query, self.memory
+        top, left = t // self.width // height * height, t % self.width // width * width
+        row, column = s // self.width, s % self.width
+        near = (row >= top - above) & (column >= left - beside) & (column < left + width + beside)
+        return (s <= t) & near
+
+    def group(self, t: np.ndarray) -> np.ndarray:
+        height, width = self.query
+        return t // self.width // height * self.width + t % self.width // width
+
+
+@dataclass(frozen=True)
+class Column(Grouped):
+    """Every `stride`-th slot back from one's own: a column of an image of that width.
+
+    With a stride of 2 (arXiv 1904.10509, strided):
+
+    t=0  x . . . .
+    t=1  . x . . .
+    t=2  x . x . .
+    t=3  . x . x .
+    t=4  x . x . x
+    """
+
+    stride: int
+
+    def sees(self, t: Any, s: Any) -> Any:
+        return (s <= t) & ((t - s) % self.stride == 0)
+
+    def group(self, t: np.ndarray) -> np.ndarray:
+        return t % self.stride
+
+
+@dataclass(frozen=True)
+class Summaries(Grouped):
+    """The last `count` slots of each block of `stride`, and one's own (arXiv 1904.10509, fixed).
+
+    With a stride of 3 and a count of 1:
+
+    t=0  x . . . . .
+    t=1  . x . . . .
+    t=2  . . x . . .
+    t=3  . . x x . .
+    t=4  . . x . x .
+    t=5  . . x . . x
+    """
+
+    stride: int
+    count: int
+
+    def sees(self, t: Any, s: Any) -> Any:
+        return (s <= t) & ((s % self.stride >= self.stride - self.count) | (s == t))
+
+    def group(self, t: np.ndarray) -> np.ndarray:
+        return t // self.stride
+
+
+def _write(kept: Places, new: Places, at: Any) -> Places:
+    """With the new keys and values from that place on."""
+    update = jax.lax.dynamic_update_slice_in_dim
+    return Places(*(update(x, y, at, axis=2) for x, y in zip(kept, new, strict=True)))
+
+
+def join(first: Places, second: Places) -> Places:
+    """Two runs of places, one after the other."""
+    pairs = zip(first, second, strict=True)
+    return Places(*(jnp.concatenate(pair, axis=2) for pair in pairs))
+
+
+@lru_cache
+def _groups(pattern: Grouped, length: int) -> tuple[np.ndarray, np.ndarray]:
+    """The members of each group `[groups, members]`, and the slots that any of them sees.
+
+    Rows are filled up with `length`.
+    """
+    slots = np.arange(length, dtype=np.int32)
+    group = pattern.group(slots)
+    members = [slots[group == which] for which in np.unique(group)]
+    seen = [np.flatnonzero(pattern.sees(row[:, None], slots).any(axis=0)) for row in members]
+    return _pad(members, length), _pad(seen, length)
+
+
+@lru_cache
+def _rows(pattern: Grouped, length: int) -> np.ndarray:
+    """`[length, seen]`: the slots that the group of each slot sees."""
+    members, seen = _groups(pattern, length)
+    rows = np.empty((length + 1, seen.shape[1]), np.int32)
+    rows[members] = seen[:, None]
+    return rows[:length]
+
+
+def _pad(rows: list[np.ndarray], value: int) -> np.ndarray:
+    out = np.full((len(rows), max(map(len, rows))), value, np.int32)
+    for row, values in zip(out, rows, strict=True):
+        row[: len(values)] = values
+    return out

@@ -1,0 +1,133 @@
+"""Row LSTM: a recurrent network that takes in an image row by row."""
+
+from typing import Any, NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ar_jax.conditionals.base import Context, ContextBias, flat, image_grid
+from ar_jax.conditionals.masked_conv import MaskedConv, Place, check_kernels
+from ar_jax.conditionals.pixel_rnn import PixelRNN, ResidualLSTM
+from ar_jax.conditionals.recurrent import init_memory, lstm
+from ar_jax.orderings import Ordering
+
+
+class RowCache(NamedTuple):
+    """What a layer keeps of the current row and of the one above."""
+
+    inputs: jax.Array  # [batch, 1, width and the kernel's margin, 2 * channels]
+    hidden: jax.Array  # [batch, 2, width and the margin, channels], even and odd rows
+    cells: jax.Array  # [batch, width, channels]
+    bias: jax.Array  # [batch, 4 * channels], of the context
+
+
+class ResidualRowLSTM(ResidualLSTM):
+    """All pixels of a row at once, from the states of the row above.
+
+    Attributes:
+      channels: of the states.
+      kernel: pixels of the row above that a state hears from, odd.
+    """
+
+    kernel: int
+
+    def setup(self) -> None:
+        gates = 4 * self.channels
+        self.inputs = MaskedConv(gates, self.kernel, sees_itself=True, view="left")
+        self.context_bias = ContextBias(gates)
+        shape = (self.kernel * self.channels, gates)
+        self.recurrent = self.param("recurrent", nn.initializers.lecun_normal(), shape, jnp.float32)
+        self.up = nn.Dense(2 * self.channels)
+
+    def __call__(self, x: jax.Array, context: Context) -> jax.Array:
+        batch, _, width, _ = x.shape
+        gates = self.inputs(x, colours=1) + self.context_bias(context)[:, None, None]
+
+        def row(state: Any, gates: jax.Array) -> Any:
+            hidden, cells = state  # [batch, width, channels]
+            hidden, cells = lstm(gates + self._windows(hidden) @ self.recurrent, cells)
+            return (hidden, cells), hidden
+
+        shape = (batch, width, self.channels)
+        state = jnp.zeros(shape, x.dtype), init_memory(shape, x.dtype)
+        _, hidden = jax.lax.scan(row, state, gates.swapaxes(0, 1))
+        return x + flat(self.up, hidden.swapaxes(0, 1))
+
+    def init_cache(self, blank: jax.Array, width: int, context: Context) -> RowCache:
+        batch, margin = len(blank), self.kernel - 1
+        return RowCache(
+            inputs=self.inputs.init_rows(batch, width, 2 * self.channels, blank.dtype),
+            hidden=jnp.zeros((batch, 2, width + margin, self.channels), blank.dtype),
+            cells=init_memory((batch, width, self.channels), blank.dtype),
+            bias=self.context_bias(context),
+        )
+
+    def at(self, place: Place, cache: RowCache, x: jax.Array) -> tuple[RowCache, jax.Array]:
+        inputs = self.inputs.write(cache.inputs, x[:, None], place)
+        gates = self.inputs.at(place, inputs) + cache.bias
+        start = (0, (place.row + 1) % 2, place.column, 0)
+        size = (len(x), 1, self.kernel, self.channels)
+        above = jax.lax.dynamic_slice(cache.hidden, start, size).reshape(len(x), -1)
+        cell = jax.lax.dynamic_index_in_dim(cache.cells, place.column, axis=1, keepdims=False)
+        hidden, cell = lstm(gates + above @ self.recurrent, cell)
+        start = (0, place.row % 2, place.column + self.kernel // 2, 0)
+        cache = RowCache(
+            inputs=inputs,
+            hidden=jax.lax.dynamic_update_slice(cache.hidden, hidden[:, None, None], start),
+            cells=jax.lax.dynamic_update_slice(cache.cells, cell[:, None], (0, place.column, 0)),
+            bias=cache.bias,
+        )
+        return cache, x + self.up(hidden)
+
+    def _windows(self, hidden: jax.Array) -> jax.Array:
+        """Each pixel's neighbours: `[batch, width, channels]` -> `[.., kernel * channels]`."""
+        width, half = hidden.shape[1], self.kernel // 2
+        padded = jnp.pad(hidden, ((0, 0), (half, half), (0, 0)))
+        return jnp.concatenate([padded[:, i : i + width] for i in range(self.kernel)], axis=-1)
+
+
+class RowLSTM(PixelRNN):
+    """PixelRNN with LSTM layers that run from row to row (arXiv 1601.06759, section 3.1).
+
+    A layer's gates hear from its inputs at the pixel and left of it, by a k x 1 convolution of type
+    B, and from the hidden states of the row above, by one without a mask:
+
+        i, f, o = sigmoid(K_is * x + K_ss * h)     x: the row, h: states of the row above
+        g       = tanh(K_is * x + K_ss * h)
+        c      <- f c + i g
+        h      <- o tanh(c)
+
+    What a pixel p sees in one layer with k = 3: a triangle above, that more layers widen.
+
+        x x x x x x .
+        . x x x x . .
+        . . x p . . .
+
+    The default size is that of the paper's model of CIFAR-10. Decoding keeps two rows. Accepts
+    orderings with a grid. A step with several variables shows all its channels together.
+
+    Attributes:
+      layers: of LSTM.
+      channels: of their states (h in the paper; the skips have 2h).
+      head_channels: of the layer before the last.
+      first_kernel: side of the first convolution, odd.
+      kernel: of the layers' convolutions (k), odd.
+    """
+
+    layers: int = 12
+    channels: int = 128
+    head_channels: int = 1024
+    kernel: int = 3
+
+    def layer(self) -> ResidualRowLSTM:
+        return ResidualRowLSTM(self.channels, self.kernel)
+
+    def layer_reach(self, up: np.ndarray, left: np.ndarray) -> np.ndarray:
+        half = self.kernel // 2
+        return (up >= 0) & (-half * up <= left) & (left <= half * (up + 1))
+
+    def check(self, ordering: Ordering) -> None:
+        image_grid(self, ordering)
+        check_kernels(self.first_kernel, self.kernel)

@@ -1,0 +1,63 @@
+import jax
+import numpy as np
+import pytest
+from scipy.special import expit
+
+from ar_jax.conditionals import RowLSTM
+from ar_jax.conditionals.row_lstm import ResidualRowLSTM
+from ar_jax.orderings import Raster
+from ar_jax.testing import random_variables
+
+
+def row_lstm(x, parameters, kernel):
+    """The layer pixel by pixel, as section 3.1 of arXiv 1601.06759 has it.
+
+    Args:
+      x: `[height, width, 2h]`.
+      parameters: of the layer.
+      kernel: k.
+    """
+    height, width, channels = x.shape
+    h, half = channels // 2, kernel // 2
+    of_input = np.reshape(parameters["inputs"]["dense"]["kernel"], (half + 1, 2 * h, 4 * h))
+    of_state = np.reshape(parameters["recurrent"], (kernel, h, 4 * h))
+    hidden, cell = np.zeros((height, width, h)), np.zeros((height, width, h))
+    for row in range(height):
+        for column in range(width):
+            gates = np.array(parameters["inputs"]["dense"]["bias"])
+            for i in range(half + 1):  # the pixel itself is the last
+                if column - half + i >= 0:
+                    gates += x[row, column - half + i] @ of_input[i]
+            for i in range(kernel):
+                if row > 0 and 0 <= column - half + i < width:
+                    gates += hidden[row - 1, column - half + i] @ of_state[i]
+            write, forget, content, show = gates.reshape(4, h)
+            kept = cell[row - 1, column] if row > 0 else 0
+            cell[row, column] = expit(forget) * kept + expit(write) * np.tanh(content)
+            hidden[row, column] = expit(show) * np.tanh(cell[row, column])
+    return x + hidden @ parameters["up"]["kernel"] + parameters["up"]["bias"]
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_a_layer_is_what_the_paper_writes(kernel):
+    layer = ResidualRowLSTM(channels=3, kernel=kernel)
+    x = np.random.default_rng(0).normal(size=(2, 4, 5, 6))
+    nothing = (np.zeros((2, 0, 1)), np.zeros((2, 0), bool))
+    with jax.enable_x64(True):
+        variables = random_variables(layer, x, nothing)
+        got = layer.apply(variables, x, nothing)
+    parameters = jax.tree.map(np.asarray, variables["params"])
+    expected = [row_lstm(image, parameters, kernel) for image in x]
+    np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_a_layer_sees_the_triangle_that_is_drawn():
+    drawing = ["xxxxxx.", ".xxxx..", "..xp..."]
+    up, left = 2 - np.arange(3)[:, None], 3 - np.arange(7)
+    seen = np.array([[cell != "." for cell in row] for row in drawing])
+    np.testing.assert_array_equal(RowLSTM().layer_reach(up, left), seen)
+
+
+def test_a_kernel_without_a_middle_is_refused():
+    with pytest.raises(ValueError, match=r"^kernel: expected an odd number, got 4$"):
+        RowLSTM(kernel=4).check(Raster((3, 3, 1)))

@@ -1,0 +1,60 @@
+"""The zoo: each model takes its data, and two of them make a page."""
+
+import json
+
+import numpy as np
+import pytest
+
+from ar_jax import conditionals
+from ar_jax.conditionals import Conditional
+from experiments import zoo
+from experiments.run import describe
+from experiments.zoo import MODELS
+from tests.experiments.test_experiments import Place
+
+
+def test_every_conditional_is_in_the_zoo():
+    exported = [getattr(conditionals, name) for name in conditionals.__all__]
+    final = {x for x in exported if issubclass(x, Conditional) and not x.__abstractmethods__}
+    assert {type(experiment.model.conditional) for experiment in MODELS.values()} == final
+
+
+def test_the_names_of_the_zoo_are_those_of_its_verbs():
+    assert not MODELS.keys() & {"train", "page"}
+
+
+@pytest.mark.parametrize("arguments", [["--models", "gnu"], ["page", "--folder", "nowhere"]])
+def test_a_mistake_is_told_in_a_line(arguments, tmp_path, tfds_folder):
+    result = Place(tmp_path, tfds_folder).run("zoo", *arguments)
+    assert result.returncode == 1
+    assert "expected" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_page_shows_what_two_models_came_to(tmp_path, tfds_folder):
+    place = Place(tmp_path, tfds_folder)
+    names = ["fvsbn", "lstm"]
+    given = ["--debug", "--models", *names, "--chorales", "chorales.npz", "--folder", "zoo"]
+    result = place.run("zoo", *given)
+    assert result.returncode == 0, result.stderr
+    text = (tmp_path / "zoo" / "README.md").read_text()
+    for name in names:
+        found = json.loads((tmp_path / "zoo" / name / "results.json").read_text())
+        assert found["command"].startswith(f"python -m experiments.zoo {name} --")
+        nats = found["likelihood"]["nats"]
+        assert f"{nats:,.2f} ± " in text
+        assert f"{nats / found['likelihood']['variables'] / np.log(2):.3f} bits/dim" in text
+        assert f"({name}/samples." in text
+    linked = [line.rpartition("(")[2].strip(")") for line in text.split("\n") if line[:2] == "!["]
+    assert len(linked) == 4
+    for picture in linked:
+        assert (tmp_path / "zoo" / picture).exists()
+    again = place.run("zoo", "lstm", "evaluate", "--folder", "zoo/lstm")
+    assert f"{found['likelihood']['nats']:.2f} ± " in again.stdout, again.stderr
+
+
+def test_a_module_is_described_as_it_is_written():
+    module = conditionals.Transformer(layers=2, positions=conditionals.Rotary(base=100.0))
+    assert zoo.described(module) == "Transformer(layers=2, positions=Rotary(base=100.0))"
+    assert eval(zoo.described(module), vars(conditionals)) == module
+    assert describe(module)["layers"] == 2
