@@ -1,6 +1,6 @@
 """Conditionals: networks whose features at each step depend on the steps before it."""
 
-from ar_jax.conditionals.base import Conditional, ContextBias, shift
+from ar_jax.conditionals.base import Conditional, ContextBias, SequenceConditional, shift
 from ar_jax.conditionals.diagonal_bilstm import DiagonalBiLSTM
 from ar_jax.conditionals.fvsbn import FVSBN
 from ar_jax.conditionals.gated_pixelcnn import GatedPixelCNN
@@ -46,6 +46,7 @@ __all__ = [
     "PixelSNAIL",
     "Rotary",
     "RowLSTM",
+    "SequenceConditional",
     "Sinusoidal",
     "SparseTransformer",
     "Transformer",

@@ -1,10 +1,21 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ar_jax.conditionals import Learned, PixelCNN, Rotary, Transformer
-from ar_jax.conditionals.attention import attend
+from ar_jax.conditionals import (
+    Axial,
+    ImageGPT,
+    Learned,
+    PixelCNN,
+    Rotary,
+    Sinusoidal,
+    SparseTransformer,
+    Transformer,
+)
+from ar_jax.conditionals.positions import rotate
 from ar_jax.conditionals.transformer import Block
 from ar_jax.orderings import Raster, Snake
 from ar_jax.testing import random_variables
@@ -17,19 +28,6 @@ def silenced(variables, names):
     )
 
 
-def test_attention_agrees_with_a_loop():
-    rng = np.random.default_rng(0)
-    query, key, value = (rng.normal(size=(1, 2, n, 4)).astype(np.float32) for n in (3, 5, 5))
-    mask = np.tri(3, 5, 2, dtype=bool)[None]
-    got = attend(query, key, value, mask)
-    for head in range(2):
-        for slot in range(3):
-            seen = slot + 3
-            weights = np.exp(key[0, head, :seen] @ query[0, head, slot] / 2)
-            expected = weights @ value[0, head, :seen] / weights.sum()
-            np.testing.assert_allclose(got[0, head, slot], expected, rtol=1e-5)
-
-
 def test_rotary_attention_depends_on_distances_along_each_axis():
     ordering = Raster((4, 4, 1))
     query, key = jax.random.normal(jax.random.key(0), (2, 1, 1, 1, 8))
@@ -37,7 +35,7 @@ def test_rotary_attention_depends_on_distances_along_each_axis():
     def score(at, to):
         t = jnp.array([at]), jnp.array([to])
         turned = [
-            Rotary().apply({}, x, slot, ordering, method="rotate")
+            rotate(x, Rotary().rotation(8, slot, ordering))
             for x, slot in zip((query, key), t, strict=True)
         ]
         return (turned[0] * turned[1]).sum()
@@ -51,7 +49,7 @@ def test_rotary_attention_depends_on_distances_along_each_axis():
 def test_rotary_turns_as_the_paper_does():
     """One axis, two pairs: angles t and t / 100."""
     x = np.array([1.0, 2.0, 3.0, 4.0], np.float32)
-    got = Rotary().apply({}, x[None, None, None], jnp.array([3]), Raster((5,)), method="rotate")
+    got = rotate(x[None, None, None], Rotary().rotation(4, jnp.array([3]), Raster((5,))))
     pairs = (x[:2] + 1j * x[2:]) * np.exp(1j * 3 * np.array([1, 0.01]))
     np.testing.assert_allclose(got[0, 0, 0], [*pairs.real, *pairs.imag], rtol=1e-5)
 
@@ -104,6 +102,107 @@ def test_a_learned_position_belongs_to_a_place_not_to_a_time():
     )
     assert len(np.unique(raster, axis=0)) == 6
     np.testing.assert_array_equal(snake, raster[np.array([0, 1, 2, 5, 4, 3])])
+
+
+def test_sinusoids_mark_the_axes_as_the_paper_marks_times():
+    """Rows by the first half of the pairs, columns by the second: angles r, r/100, c, c/100."""
+    marks = Sinusoidal().add(jnp.zeros((1, 6, 8)), jnp.arange(6), Raster((2, 3, 1)))[0]
+    for slot, (row, column) in enumerate(np.ndindex(2, 3)):
+        angles = np.array([row, row / 100, column, column / 100])
+        expected = np.concatenate([np.sin(angles), np.cos(angles)])
+        np.testing.assert_allclose(marks[slot], expected, rtol=1e-5, atol=1e-7)
+
+
+def test_axial_positions_are_a_row_s_vector_and_a_column_s():
+    x, t = np.zeros((1, 6, 4), np.float32), jnp.arange(6)
+    variables = Axial().init(jax.random.key(0), x, t, Snake((2, 3, 1)), method="add")
+    tables = variables["params"]
+    assert {name: table.shape for name, table in tables.items()} == {
+        "table_0": (2, 4),
+        "table_1": (3, 4),
+    }
+    marks = Axial().apply(variables, x, t, Snake((2, 3, 1)), method="add")[0]
+    places = [(0, 0), (0, 1), (0, 2), (1, 2), (1, 1), (1, 0)]
+    expected = [tables["table_0"][row] + tables["table_1"][column] for row, column in places]
+    np.testing.assert_allclose(marks, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        Transformer(layers=2, width=8, heads=2, window=3, activation="swiglu"),
+        SparseTransformer(layers=4, width=8, heads=2, hidden=8, query_width=8, stride=3),
+    ],
+    ids=lambda net: type(net).__name__,
+)
+def test_scanned_and_rematerialised_layers_are_the_same_function(net):
+    """Four layers of two patterns by turns are two stages: blocks 0, 2 and 1, 3 are stacked."""
+    rng = np.random.default_rng(0)
+    with jax.enable_x64(True):
+        context = (jnp.asarray(rng.normal(size=(2, 2, 3))), jnp.ones((2, 2), bool))
+        steps, ordering = jnp.asarray(rng.normal(size=(2, 7, 2))), Raster((7,))
+        weights = random_variables(net, steps, ordering, context, 3)["params"]
+
+        def stacked(weights):
+            rest = {key: value for key, value in weights.items() if "blocks" not in key}
+            blocks = [weights[f"blocks_{i}"] for i in range(net.layers)]
+            stage = {
+                f"blocks_{i}": jax.tree.map(lambda *x: jnp.stack(x), *blocks[i :: net.period])
+                for i in range(net.period)
+            }
+            return {**rest, "stage": stage}
+
+        def run(net, stack, weights):
+            weights = stacked(weights) if stack else weights
+            out = net.apply({"params": weights}, steps, ordering, context, 3)
+            return jnp.sin(out).sum(), out
+
+        expected, *others = (
+            jax.jit(jax.grad(partial(run, other, other.scan_layers), has_aux=True))(weights)
+            for other in (
+                net,
+                net.clone(remat=True),
+                net.clone(scan_layers=True),
+                net.clone(scan_layers=True, remat=True),
+            )
+        )
+    for got in others:
+        for x, y in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+            np.testing.assert_allclose(x, y, rtol=1e-9, atol=1e-11)
+
+
+def test_scanned_layers_start_with_weights_of_their_own():
+    net = Transformer(layers=3, width=8, heads=2, scan_layers=True)
+    nothing = (jnp.zeros((1, 0, 1)), jnp.zeros((1, 0), bool))
+    weights = net.init(jax.random.key(0), jnp.ones((1, 4, 1)), Raster((4,)), nothing, 3)["params"]
+    kernels = weights["stage"]["blocks_0"]["query_key_value"]["kernel"]
+    assert kernels.shape == (3, 8, 24)
+    assert len(np.unique(kernels[:, 0, 0])) == 3
+
+
+def test_image_gpt_s_has_the_parameters_of_the_paper():
+    """76M, of which the embedding of 512 colours and the readout, here the head's, are a part."""
+    nothing = (jnp.zeros((1, 0, 1)), jnp.zeros((1, 0), bool))
+    shapes = jax.eval_shape(
+        lambda: ImageGPT().init(
+            jax.random.key(0), jnp.zeros((1, 1024, 512)), Raster((32, 32, 1)), nothing, 512
+        )
+    )
+    count = sum(leaf.size for leaf in jax.tree.leaves(shapes))
+    assert 76.0e6 < count < 77.0e6
+
+
+def test_a_cifar_sparse_transformer_has_the_parameters_of_the_paper():
+    """59M."""
+    nothing = (jnp.zeros((1, 0, 1)), jnp.zeros((1, 0), bool))
+    net = SparseTransformer(scan_layers=True)
+    shapes = jax.eval_shape(
+        lambda: net.init(
+            jax.random.key(0), jnp.zeros((1, 3072, 256)), Raster((32, 32, 3)), nothing, 256
+        )
+    )
+    count = sum(leaf.size for leaf in jax.tree.leaves(shapes))
+    assert 58.5e6 < count < 59.5e6
 
 
 @pytest.mark.parametrize(
