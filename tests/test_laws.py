@@ -69,7 +69,7 @@ SEQUENCE_CONDITIONALS: list[Conditional] = [  # that follow any ordering
     MADE(hidden=(7,)),
     MADE(hidden=(40, 25), activation="tanh", connectivity=1),
     MADE(hidden=(13, 13), activation="tanh", residual=True),
-    Transformer(layers=2, width=16, heads=2, positions=Learned()),
+    Transformer(layers=1, width=16, heads=2, positions=Learned()),
     Transformer(
         layers=2,
         width=16,
@@ -220,6 +220,11 @@ def test_a_conditional_keeps_to_its_past(conditional: Conditional, ordering: Any
             conditional.check(ordering)
     else:
         ar.testing.check_conditional(conditional, ordering, context_length=3)
+
+
+@pytest.mark.parametrize("conditional", CONDITIONALS, ids=name)
+def test_a_conditional_decodes_in_float32(conditional: Conditional) -> None:
+    ar.testing.check_rounding(conditional, Raster((4, 3, 1)))
 
 
 @pytest.mark.parametrize("conditional", IMAGE_CONDITIONALS, ids=name)

@@ -30,14 +30,14 @@ def attend(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array) 
       `[batch, heads, slots, value_features]`.
     """
     batch, heads, slots, size = query.shape
-    shared, places = key.shape[1:3]
+    shared = key.shape[1]
     wide = jnp.promote_types(query.dtype, jnp.float32)
     # The heads that share a key stand below each other, as more rows of one product.
     query = (query * size**-0.5).reshape(batch, shared, -1, size)
+    mask = mask if mask.shape[1] == 1 else jnp.tile(mask, (1, heads // shared, 1))
     scores = jnp.einsum("bhsf,bhpf->bhsp", query, key, preferred_element_type=wide)
-    scores = scores.reshape(batch, shared, heads // shared, slots, places)
-    scores = jnp.where(mask[:, None, None], scores, jnp.finfo(wide).min)
-    weights = nn.softmax(scores).astype(value.dtype).reshape(batch, shared, -1, places)
+    scores = jnp.where(mask[:, None], scores, jnp.finfo(wide).min)
+    weights = nn.softmax(scores).astype(value.dtype)
     return jnp.einsum("bhsp,bhpf->bhsf", weights, value).reshape(batch, heads, slots, -1)
 
 

@@ -424,6 +424,11 @@ class Transformer(DecoderOnly):
     def patterns(self, ordering: Ordering) -> tuple[Pattern, ...]:
         return (Window(self.window) if self.window else Causal(),)
 
+    def check(self, ordering: Ordering) -> None:
+        super().check(ordering)
+        if self.window < 0:
+            raise ValueError(f"window: expected at least 0, got {self.window}")
+
 
 def norm(kind: Norm) -> nn.LayerNorm | nn.RMSNorm:
     """A normalisation of features."""

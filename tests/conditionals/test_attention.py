@@ -94,7 +94,7 @@ def sizes(jaxpr):
     [
         Transformer(layers=1, width=8, heads=1),
         Transformer(layers=1, width=8, heads=1, window=64),
-        SparseTransformer(layers=2, width=8, heads=1, query_width=8, stride=64),
+        SparseTransformer(layers=2, width=8, heads=1, hidden=8, query_width=8, stride=64),
         ImageTransformer(layers=1, width=8, heads=1, query=(64,), memory=(64,)),
     ],
     ids=lambda net: type(net).__name__,

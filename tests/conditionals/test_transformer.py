@@ -8,6 +8,7 @@ import pytest
 from ar_jax.conditionals import (
     Axial,
     ImageGPT,
+    ImageTransformer,
     Learned,
     PixelCNN,
     Rotary,
@@ -242,3 +243,22 @@ def test_the_context_reaches_every_layer_of_a_pixelcnn():
         return net.apply(silenced(random_variables(net, *arguments), {"first_bias"}), *arguments)
 
     assert not np.allclose(run(0.0), run(1.0))
+
+
+@pytest.mark.parametrize(
+    ("net", "message"),
+    [
+        (Transformer(width=12, heads=4), "heads: expected"),
+        (Transformer(heads=4, key_value_heads=3), "key_value_heads: expected"),
+        (Transformer(experts=2, experts_per_token=3), "experts_per_token: expected"),
+        (Transformer(window=-1), "window: expected"),
+        (SparseTransformer(layers=3, scan_layers=True), "layers: expected"),
+        (SparseTransformer(stride=-1), "stride: expected"),
+        (SparseTransformer(summaries=0), "summaries: expected"),
+        (ImageTransformer(query=()), "query: expected"),
+        (ImageTransformer(query=(2, 2)), "memory: expected"),
+    ],
+)
+def test_a_size_that_cannot_be_is_refused_by_its_name(net, message):
+    with pytest.raises(ValueError, match=f"^{message}.*, got"):
+        net.check(Raster((4, 4, 1)))
