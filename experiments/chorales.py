@@ -24,24 +24,19 @@ import ar_jax as ar
 from ar_jax.checks import check_positive
 from ar_jax.data import Chunks, Splits, read_npz, shuffled_split
 from ar_jax.training import AdamW, Training
+from experiments.blocks import by_blocks
 from experiments.figures import draw_rolls
 from experiments.run import Experiment, Sample, main
 
 WINDOW, VOICES, PITCHES = 64, 4, 128
 
 
-def chord_model(conditional: ar.conditionals.Conditional) -> ar.AutoregressiveModel:
+def chord_gru() -> ar.AutoregressiveModel:
     """Windows of chords, chord by chord, and voice by voice inside a chord."""
-    chord = ar.AutoregressiveModel(
-        ordering=ar.orderings.Raster((VOICES,)),
-        conditional=ar.conditionals.MADE(hidden=(256,)),
-        head=ar.heads.Categorical(PITCHES, embedding=16),
-        context=ar.contexts.Vector(size=128, width=128),
-    )
-    return ar.AutoregressiveModel(
-        ordering=ar.orderings.Raster((WINDOW, VOICES), block=(1, VOICES)),
-        conditional=conditional,
-        head=ar.heads.Nested(chord),
+    return by_blocks(
+        ar.orderings.Raster((WINDOW, VOICES), block=(1, VOICES)),
+        ar.conditionals.GRU(layers=2, width=256),
+        ar.heads.Categorical(PITCHES, embedding=16),
     )
 
 
@@ -79,9 +74,7 @@ class Chorales(Experiment):
       data: where the chorales are.
     """
 
-    model: ar.AutoregressiveModel = dataclasses.field(
-        default_factory=lambda: chord_model(ar.conditionals.GRU(layers=2, width=256))
-    )
+    model: ar.AutoregressiveModel = dataclasses.field(default_factory=chord_gru)
     training: Training = Training(
         steps=2000, optimizer=AdamW(learning_rate=2e-3), log_every=50, validate_every=250
     )

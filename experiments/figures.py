@@ -86,3 +86,31 @@ def draw_curves(path: Path, records: Sequence[dict[str, Any]]) -> None:
     ax.grid(alpha=0.3)
     ax.legend()
     figure.savefig(path, dpi=120)
+
+
+def draw_race(path: Path, runs: Mapping[str, Sequence[dict[str, Any]]]) -> None:
+    """Bits/dim of validation over CPU-seconds, a line for each run.
+
+    Args:
+      path: of the PNG.
+      runs: lines of `metrics.jsonl`, each under its name.
+    """
+    figure = Figure(figsize=(9, 5), layout="constrained")
+    ax, last = figure.subplots(), []
+    for i, (name, records) in enumerate(runs.items()):
+        points = [
+            (r["cpu_seconds"], r["validation_bits_per_dim"])
+            for r in records
+            if "validation_bits_per_dim" in r
+        ]
+        seconds, values = zip(*points, strict=True)
+        style = ("-", "--", ":")[i // 10 % 3]
+        ax.plot(seconds, values, marker="o", markersize=3, linestyle=style, label=name)
+        last += values[len(values) // 2 :]  # the first are far above
+    margin = 0.1 * (max(last) - min(last)) + 1e-6
+    ax.set_ylim(min(last) - margin, max(last) + margin)
+    ax.set_xlabel("CPU-seconds of training")
+    ax.set_ylabel("validation, bits/dim")
+    ax.grid(alpha=0.3)
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.savefig(path, dpi=120)

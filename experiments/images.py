@@ -11,6 +11,7 @@ import numpy as np
 
 import ar_jax as ar
 from ar_jax.data import Arrays, Splits, binarise, grey_levels, read_image, tfds_images
+from experiments.blocks import by_blocks
 from experiments.figures import draw_images
 from experiments.run import Data, Experiment, Sample, asked
 
@@ -150,29 +151,14 @@ class BinarisedMnist(ImageExperiment):
         return dataclasses.replace(config, model=model, folder=folder, class_conditional=True)
 
 
-def by_patches(
-    conditional: ar.conditionals.Conditional, pixel: ar.heads.Head, side: int = 4
-) -> ar.AutoregressiveModel:
+def patch_transformer(pixel: ar.heads.Head) -> ar.AutoregressiveModel:
     """Images of 28x28 pixels, patch by patch, and pixel by pixel inside a patch.
 
     Args:
-      conditional: of the patches.
       pixel: the head of one pixel.
-      side: of a patch, in pixels.
     """
-    patch = ar.AutoregressiveModel(
-        ordering=ar.orderings.Raster((side, side, 1)),
-        conditional=ar.conditionals.MADE(hidden=(256,)),
-        head=pixel,
-        context=ar.contexts.Vector(size=128, width=128),
+    return by_blocks(
+        ar.orderings.Raster((28, 28, 1), block=(4, 4, 1)),
+        ar.conditionals.Transformer(layers=4, width=128, heads=4),
+        pixel,
     )
-    return ar.AutoregressiveModel(
-        ordering=ar.orderings.Raster((28, 28, 1), block=(side, side, 1)),
-        conditional=conditional,
-        head=ar.heads.Nested(patch),
-    )
-
-
-def patch_transformer(pixel: ar.heads.Head) -> ar.AutoregressiveModel:
-    """A transformer over patches; the head of one pixel is given."""
-    return by_patches(ar.conditionals.Transformer(layers=4, width=128, heads=4), pixel)

@@ -81,7 +81,7 @@ def experiments() -> dict[str, str]:
     return {
         name: text.partition("\n")[0].strip('"')
         for name, text in texts.items()
-        if "\nif __name__ ==" in text and name != "launch"
+        if "\nif __name__ ==" in text and name not in ("launch", "zoo")
     }
 
 
@@ -168,8 +168,7 @@ def work_off(runs: Sequence[Run], devices: Sequence[str]) -> str:
         for process in list(running):
             process.send_signal(signal.SIGINT)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, pass_on)
+    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
     with Progress("runs", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()) as progress:
         bar = progress.add_task("", total=len(runs))
 
@@ -194,6 +193,8 @@ def work_off(runs: Sequence[Run], devices: Sequence[str]) -> str:
                 tell(f"{run}: {outcome(run, process.returncode)}")
                 if process.returncode == REFUSED:
                     stop, refusal = True, run.output
+    for number, handler in before.items():
+        signal.signal(number, handler)
     return refusal
 
 

@@ -101,8 +101,9 @@ class Experiment(ABC):
             return self
         training = dataclasses.replace(self.training, steps=20, log_every=5, validate_every=10)
         folder = self.folder.with_name(self.folder.name + "-debug")
-        small = getattr(self, "small", self.model.conditional)
-        model = self.model.clone(conditional=small)
+        own = self.model.conditional
+        small = getattr(self, "small", own)
+        model = self.model.clone(conditional=small if type(small) is type(own) else own)
         return dataclasses.replace(self, model=model, training=training, folder=folder, debug=True)
 
     def figures(self, variables: Any) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from ar_jax.data import (
     shuffled_split,
 )
 from ar_jax.training import AdamW, Training
+from experiments.blocks import by_blocks
 from experiments.run import Experiment, Sample, main
 from experiments.sequences import continue_sequence
 
@@ -40,16 +41,10 @@ RATE, WINDOW, BLOCK = 8000, 2048, 16
 
 def block_transformer() -> ar.AutoregressiveModel:
     """Windows of codes, block by block, and code by code inside a block."""
-    block = ar.AutoregressiveModel(
-        ordering=ar.orderings.Raster((BLOCK,)),
-        conditional=ar.conditionals.MADE(hidden=(256,)),
-        head=ar.heads.DiscretizedLogisticMixture(levels=256, components=10),
-        context=ar.contexts.Vector(size=128, width=128),
-    )
-    return ar.AutoregressiveModel(
-        ordering=ar.orderings.Raster((WINDOW,), block=(BLOCK,)),
-        conditional=ar.conditionals.Transformer(layers=4, width=128, heads=4),
-        head=ar.heads.Nested(block),
+    return by_blocks(
+        ar.orderings.Raster((WINDOW,), block=(BLOCK,)),
+        ar.conditionals.Transformer(layers=4, width=128, heads=4),
+        ar.heads.DiscretizedLogisticMixture(levels=256, components=10),
     )
 
 

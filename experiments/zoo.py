@@ -22,7 +22,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from matplotlib.figure import Figure
 from rich.console import Console
 
 import ar_jax as ar
@@ -34,10 +33,13 @@ from ar_jax.heads import Bernoulli, Categorical, DiscretizedLogisticMixture
 from ar_jax.orderings import Raster
 from ar_jax.training import AdamW, Muon, Training, read_metrics
 from ar_jax.training.optimizer import Optimizer
-from experiments.chorales import Chorales, chord_model
-from experiments.images import BinarisedMnist, by_patches
+from experiments.blocks import by_blocks
+from experiments.chorales import PITCHES, VOICES, Chorales
+from experiments.chorales import WINDOW as CHORDS
+from experiments.figures import draw_race
+from experiments.images import BinarisedMnist
 from experiments.launch import Run, work_off
-from experiments.run import Data, Experiment, dispatch, main, parse
+from experiments.run import Data, Experiment, asked, dispatch, main, parse
 from experiments.shakespeare_transformer import SYMBOLS, Shakespeare
 from experiments.shakespeare_transformer import WINDOW as CHARACTERS
 from experiments.speech import WINDOW as SAMPLES
@@ -55,79 +57,84 @@ def schedule(steps: int, optimizer: Optimizer) -> Training:
 
 
 def image(
-    conditional: Conditional, steps: int, optimizer: Optimizer = Muon(learning_rate=5e-3),
+    conditional: Conditional, steps: int, optimizer: Optimizer = Muon(learning_rate=2e-2),
     batch_size: int = 16, patch: int = 1,
 ) -> Experiment:  # fmt: skip
     """Binarised MNIST, pixel by pixel or patch by patch."""
-    model = by_patches(conditional, Bernoulli(), patch) if patch > 1 else ar.AutoregressiveModel(
-        Raster((28, 28, 1)), conditional, Bernoulli()
-    )  # fmt: skip
+    ordering = Raster((28, 28, 1), (patch, patch, 1))
+    model = (
+        ar.AutoregressiveModel(ordering, conditional, Bernoulli())
+        if patch == 1
+        else by_blocks(ordering, conditional, Bernoulli())
+    )
     training = schedule(steps, optimizer)
     return BinarisedMnist(model=model, training=training, batch_size=batch_size, folder=Path())
 
 
-def text(
-    conditional: Conditional, steps: int, optimizer: Optimizer = AdamW(learning_rate=2e-3)
-) -> Experiment:
+def text(conditional: Conditional, steps: int) -> Experiment:
     """Tiny Shakespeare, character by character."""
     model = ar.AutoregressiveModel(
         Raster((CHARACTERS,)), conditional, Categorical(SYMBOLS, embedding=128),
         ar.contexts.Tokens(vocabulary=SYMBOLS, length=1, width=128),
     )  # fmt: skip
-    training = schedule(steps, optimizer)
+    training = schedule(steps, Muon(learning_rate=2e-2))
     return Shakespeare(model=model, training=training, batch_size=32, folder=Path())
 
 
-def sound(
-    conditional: Conditional, steps: int, optimizer: Optimizer = AdamW(learning_rate=2e-3)
-) -> Experiment:
+def sound(conditional: Conditional, steps: int) -> Experiment:
     """Speech, sample by sample."""
     head = DiscretizedLogisticMixture(levels=256, components=10)
     model = ar.AutoregressiveModel(Raster((SAMPLES,)), conditional, head)
-    return Speech(model=model, training=schedule(steps, optimizer), batch_size=8, folder=Path())
+    training = schedule(steps, Muon(learning_rate=1e-2))
+    return Speech(model=model, training=training, batch_size=8, folder=Path())
 
 
-def music(
-    conditional: Conditional, steps: int, optimizer: Optimizer = AdamW(learning_rate=2e-3)
-) -> Experiment:
+def music(conditional: Conditional, steps: int) -> Experiment:
     """Chorales, chord by chord."""
-    training = schedule(steps, optimizer)
-    return Chorales(model=chord_model(conditional), training=training, folder=Path())
+    model = by_blocks(
+        Raster((CHORDS, VOICES), (1, VOICES)), conditional, Categorical(PITCHES, embedding=16)
+    )
+    training = schedule(steps, Muon(learning_rate=2e-2))
+    return Chorales(model=model, training=training, folder=Path())
 
+
+SMALL = {"layers": 4, "width": 128, "heads": 4, "dropout": 0.0}
+"""A transformer that is the same size whatever it looks at."""
 
 MODELS: dict[str, Experiment] = {
-    "fvsbn": image(conditionals.FVSBN(), 1000, AdamW(learning_rate=1e-3), 64),
-    "nade": image(conditionals.NADE(hidden=500), 1000, patch=4),
-    "made": image(conditionals.MADE(hidden=(8000,)), 2500, AdamW(learning_rate=1e-3), 128),
-    "pixelcnn": image(conditionals.PixelCNN(blocks=15, channels=16), 2500),
+    "fvsbn": image(conditionals.FVSBN(), 20_000, AdamW(learning_rate=1e-3), 64),
+    "nade": image(conditionals.NADE(hidden=500), 5000, patch=4),
+    "made": image(conditionals.MADE(hidden=(8000,)), 2200, AdamW(learning_rate=1e-3), 128),
+    "pixelcnn": image(conditionals.PixelCNN(blocks=15, channels=16), 2100),
     "gated_pixelcnn": image(
-        conditionals.GatedPixelCNN(layers=6, channels=32, head_channels=32), 1000
+        conditionals.GatedPixelCNN(layers=5, channels=48, head_channels=64), 2200, patch=2
     ),
-    "row_lstm": image(
-        conditionals.RowLSTM(layers=4, channels=16, head_channels=32), 1000
+    "pixelcnn_plus_plus": image(
+        conditionals.PixelCNNPlusPlus(blocks=1, channels=48, scales=2, dropout=0.0), 1500, patch=2
     ),
+    "pixelsnail": image(
+        conditionals.PixelSNAIL(stages=2, blocks=2, channels=48, dropout=0.0), 1500, patch=2
+    ),
+    "row_lstm": image(conditionals.RowLSTM(layers=4, channels=16, head_channels=32), 2800),
     "diagonal_bilstm": image(
-        conditionals.DiagonalBiLSTM(layers=3, channels=16, head_channels=32), 1000
+        conditionals.DiagonalBiLSTM(layers=3, channels=32, head_channels=64), 2500, patch=2
     ),
-    "transformer": image(conditionals.Transformer(layers=4, width=128, heads=4), 1000, patch=4),
-    "image_gpt": image(conditionals.ImageGPT(layers=4, width=128, heads=4), 1000, patch=4),
+    "transformer": image(conditionals.Transformer(**SMALL), 2400, patch=4),
+    "image_gpt": image(conditionals.ImageGPT(**SMALL), 2400, patch=4),
     "image_transformer": image(
-        conditionals.ImageTransformer(layers=4, width=128, heads=4, query=(7,), memory=(14,), dropout=0.0),
-        1000, patch=4,
+        conditionals.ImageTransformer(**SMALL, query=(7,), memory=(14,)), 2400, patch=4
     ),
     "sparse_transformer": image(
-        conditionals.SparseTransformer(layers=4, width=128, heads=4, query_width=0, dropout=0.0), 1000, patch=4
+        conditionals.SparseTransformer(**SMALL, query_width=0), 2400, patch=4
     ),
-    "wavenet": sound(
-        conditionals.WaveNet(layers=9, stacks=2, channels=32, skip_channels=64), 500
-    ),
-    "s5": sound(conditionals.S5(layers=4, width=64, state=64, dropout=0.0), 500),
-    "tcn": text(conditionals.TCN(layers=5, channels=128, kernel=3), 2000),
-    "gru": text(conditionals.GRU(layers=2, width=256), 2000),
-    "lru": text(conditionals.LRU(layers=4, width=128, state=128, dropout=0.0), 2000),
-    "mamba": text(conditionals.Mamba(layers=4, width=128), 2000),
-    "lstm": music(conditionals.LSTM(layers=2, width=256), 2000),
-}  # fmt: skip
+    "tcn": text(conditionals.TCN(layers=5, channels=128, kernel=3), 3800),
+    "gru": text(conditionals.GRU(layers=2, width=256), 1700),
+    "lru": text(conditionals.LRU(layers=4, width=128, state=128, dropout=0.0), 2300),
+    "mamba": text(conditionals.Mamba(layers=3, width=96), 900),
+    "wavenet": sound(conditionals.WaveNet(layers=9, stacks=2, channels=32, skip_channels=64), 600),
+    "s5": sound(conditionals.S5(layers=4, width=64, state=64, dropout=0.0), 1000),
+    "lstm": music(conditionals.LSTM(layers=2, width=256), 1200),
+}
 
 NOTES: dict[str, str] = {}
 """What a reader of the page should know of a model besides its figures."""
@@ -174,47 +181,60 @@ class Zoo:
         return Run(shlex.join(command), arguments, folder, folder.with_suffix(".log"))
 
 
+def configure(arguments: list[str], program: str) -> Zoo:
+    """What the command line asks for; `--debug` has a folder of its own."""
+    debug = asked("debug", arguments)
+    return parse(Zoo(folder=Path("runs/zoo-debug" if debug else "runs/zoo")), arguments, program)
+
+
 def train(arguments: list[str]) -> None:
     """Trains what is not trained yet, measures how fast all are, and renders the page."""
-    zoo = parse(Zoo(), arguments, PROGRAM)
+    zoo = configure(arguments, PROGRAM)
     for name in zoo.models:
         for kind, given in ((Speech, "speech"), (Chorales, "chorales")):
             if isinstance(MODELS[name], kind) and not getattr(zoo, given):
                 raise ValueError(f"{given}: expected where the data is, for {name}, got none")
     runs = {name: zoo.run(name) for name in zoo.models}
     work_off([run for run in runs.values() if not run.results], [""])
-    finished = [name for name, run in runs.items() if run.results]
-    if finished:
-        repeats = ["--repeats", "1" if zoo.debug else "5"]
-        command = [sys.executable, "-m", "experiments.benchmarks.speed", "--no-count", *repeats]
-        command += ["--json", str(zoo.folder / "speed.json")]
-        subprocess.run([*command, "--models", *(f"zoo/{name}" for name in finished)], check=True)
-    page(arguments)
+    if unfinished := [name for name, run in runs.items() if not run.results]:
+        sys.exit(f"{PROGRAM}: {', '.join(unfinished)} did not finish; the same command goes on")
+    command = [sys.executable, "-m", "experiments.benchmarks.speed", "--no-count"]
+    command += ["--repeats", "1" if zoo.debug else "5", "--json", str(zoo.folder / "speed.json")]
+    models = [f"zoo/{name}" for name in finished(zoo.folder)]
+    if subprocess.run([*command, "--models", *models]).returncode:
+        sys.exit(f"{PROGRAM}: the speed was not measured; the same command goes on")
+    render(zoo.folder)
 
 
 def page(arguments: list[str]) -> None:
     """Renders the page of the models that are trained."""
-    zoo = parse(Zoo(), arguments, f"{PROGRAM} page")
-    results = {
-        name: json.loads(path.read_text())
-        for name in MODELS
-        if (path := zoo.folder / name / "results.json").exists()
-    }
-    if not results:
-        raise ValueError(f"folder: expected that of trained models, got {zoo.folder}: train first")
-    speeds = json.loads((zoo.folder / "speed.json").read_text())
+    render(configure(arguments, f"{PROGRAM} page").folder)
+
+
+def finished(folder: Path) -> dict[str, dict[str, Any]]:
+    """The results of the models that are trained to the end."""
+    paths = {name: folder / name / "results.json" for name in MODELS}
+    return {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
+
+
+def render(folder: Path) -> None:
+    """Writes the page of the models that are trained and measured."""
+    path, speed = folder / "README.md", folder / "speed.json"
+    if not speed.exists():
+        raise ValueError(f"folder: expected that of trained models, got {folder}: train first")
+    speeds, results = json.loads(speed.read_text()), finished(folder)
     parts = [
         "# The zoo",
         "Every conditional, small, trained for as many steps as 360 CPU-seconds paid for when they "
         f"were counted. `{PROGRAM}` made this page, `{PROGRAM} NAME` trains one model. Seed 0, "
-        f"{speeds['device']}. Trained and drawn per second: wall time, medians of "
-        f"`{speeds['command']}`.",
+        f"{speeds['device']}. Events trained and drawn (16 at once) per second of wall time: "
+        f"medians of `{speeds['command']}`.",
     ]
     for kind, title in KINDS.items():
-        names = [name for name in results if isinstance(MODELS[name], kind)]
-        if names:
-            parts += section(zoo.folder, title, {n: results[n] for n in names}, speeds["models"])
-    path = zoo.folder / "README.md"
+        measured = [name for name in results if f"zoo/{name}" in speeds["models"]]
+        shown = {name: results[name] for name in measured if isinstance(MODELS[name], kind)}
+        if shown:
+            parts += section(folder, title, shown, speeds["models"])
     path.write_text("\n\n".join(parts) + "\n")
     Console().print(f"Wrote {path}", highlight=False)
 
@@ -238,8 +258,7 @@ def section(
             f"| [{name}](#{name}) | {found['parameters']:,} | {found['training_cpu_seconds']:,.0f} "
             f"| {trained:,.3g} | {speed['drawn_per_s']:,.3g} | {figure(found['likelihood'])} |"
         )
-        conditional = experiment.model.conditional
-        samples += [f"### {name}", f"`{described(conditional)}`", *[NOTES[name]] * (name in NOTES)]
+        samples += [f"### {name}", recipe(experiment), *filter(None, [NOTES.get(name)])]
         drawn = next((folder / name).glob("samples.*"))
         if drawn.suffix == ".txt":
             lines = drawn.read_text().strip().split("\n")
@@ -248,7 +267,8 @@ def section(
             mark = "!" if drawn.suffix == ".png" else ""
             samples.append(f"{mark}[samples of {name}]({name}/{drawn.name})")
     (score,) = {(r["likelihood"]["split"], r["likelihood"]["kind"]) for r in results.values()}
-    draw_curves(folder / f"{title.lower()}.png", {n: folder / n / "metrics.jsonl" for n in results})
+    records = {name: read_metrics(folder / name / "metrics.jsonl") for name in results}
+    draw_race(folder / f"{title.lower()}.png", records)
     return [
         f"## {title}", f"Test split: {', '.join(score)}, in nats an event and in bits/dim.",
         "\n".join(rows), f"![validation over CPU-seconds]({title.lower()}.png)", *samples,
@@ -259,6 +279,16 @@ def figure(likelihood: Mapping[str, Any]) -> str:
     """Nats with their error, and bits/dim."""
     told = Likelihood(**{name: value for name, value in likelihood.items() if name != "class"})
     return f"{told.nats:,.2f} ± {told.error:.2f} nats, {told.bits_per_dim:.3f} bits/dim"
+
+
+def recipe(experiment: Experiment) -> str:
+    """What was trained, and how."""
+    model, training = experiment.model, experiment.training
+    blocks = "" if model.ordering.block_size == 1 else f", in blocks {model.ordering.block}"
+    return (
+        f"`{described(model.conditional)}`{blocks}; {training.steps:,} steps of "
+        f"{experiment.batch_size}, `{described(training.optimizer)}`"
+    )
 
 
 def described(module: Any) -> str:
@@ -275,29 +305,10 @@ def described(module: Any) -> str:
     return f"{type(module).__name__}({', '.join(given)})"
 
 
-def draw_curves(path: Path, runs: Mapping[str, Path]) -> None:
-    """Bits/dim of validation over CPU-seconds, a line for each run's metrics."""
-    plot = Figure(figsize=(9, 5), layout="constrained")
-    ax = plot.subplots()
-    ends = []
-    for i, (name, metrics) in enumerate(runs.items()):
-        records = [r for r in read_metrics(metrics) if "validation_bits_per_dim" in r]
-        values = [r["validation_bits_per_dim"] for r in records]
-        seconds = [r["cpu_seconds"] for r in records]
-        ax.plot(seconds, values, "o-", ms=3, ls=("-", "--")[i // 10 % 2], label=name)
-        ends += values[len(values) // 2 :]
-    margin = 0.1 * (max(ends) - min(ends)) + 1e-6
-    ax.set_ylim(min(ends) - margin, max(ends) + 2 * margin)
-    ax.set_xlabel("CPU-seconds of training")
-    ax.set_ylabel("validation, bits/dim")
-    ax.grid(alpha=0.3)
-    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    plot.savefig(path, dpi=120)
-
-
 if __name__ == "__main__":
     word = sys.argv[1] if len(sys.argv) > 1 else ""
     if word in MODELS:
-        main(MODELS[word], __doc__ or "", word)
+        experiment = dataclasses.replace(MODELS[word], folder=Path("runs/zoo") / word)
+        main(experiment, __doc__ or "", word)
     else:
         dispatch(PROGRAM, {"train": train, "page": page}, "train", __doc__ or "", sys.argv[1:])

@@ -14,7 +14,7 @@ BELOW = {  # what the files of each part may import of ar_jax, besides themselve
     "decoding": set(),
     "contexts": {"checks"},
     "heads": {"checks"},
-    "conditionals": {"orderings"},
+    "conditionals": {"checks", "orderings"},
     "model": {"checks", "orderings", "decoding", "contexts", "heads", "conditionals"},
     "ensemble": {"orderings", "decoding", "contexts", "heads", "model"},
     "data": {"checks"},

@@ -75,7 +75,9 @@ def attend_causally(
         return attend(query, key, value, after_prefix(prefix, seen[None]))
 
     if slots <= BLOCK:
-        return look(key, value, query, t)
+        # Decoding is compiled for a traced t, and reads all places.
+        places = before + max(t + slots, 1) if isinstance(t, int) else key.shape[2]
+        return look(key[:, :, :places], value[:, :, :places], query, t)
     look = jax.checkpoint(look)
     starts = np.linspace(0, slots, min(GROUPS, -(-slots // BLOCK)) + 1).astype(int)
     attended = []

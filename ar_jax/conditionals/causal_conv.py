@@ -110,6 +110,12 @@ def take_in(
     return inputs[:, slots + (np.arange(size) - t - slots) % size], taps
 
 
+def check_taps(kernel: int) -> None:
+    """Raises ValueError when a kernel would see its own slot only."""
+    if kernel < 2:
+        raise ValueError(f"kernel: expected at least 2, got {kernel}")
+
+
 def reach(kernel: int, dilations: Sequence[int]) -> np.ndarray:
     """`[field]` booleans: how many slots back a stack of causal convolutions looks, 0 first."""
     seen = np.ones(1, bool)

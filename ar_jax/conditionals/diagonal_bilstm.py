@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ar_jax.checks import check_positive
 from ar_jax.conditionals.base import Context, ContextBias, flat, image_grid
 from ar_jax.conditionals.masked_conv import Place, check_kernels
-from ar_jax.conditionals.pixel_rnn import PixelRNN, ResidualLSTM
+from ar_jax.conditionals.pixel_network import PixelNetwork, ResidualLayer, up_and_left
 from ar_jax.conditionals.recurrent import init_memory, lstm
 from ar_jax.orderings import Ordering
 
@@ -69,14 +70,14 @@ class DiagonalCache(NamedTuple):
     right_bias: jax.Array  # [batch, 4 * channels]
 
 
-class ResidualDiagonalBiLSTM(ResidualLSTM):
+class ResidualDiagonalBiLSTM(ResidualLayer):
     """The sum of both directions; the one from the right comes a row later."""
 
     def setup(self) -> None:
         self.left, self.right = DiagonalLSTM(self.channels), DiagonalLSTM(self.channels)
         self.up = nn.Dense(2 * self.channels)
 
-    def __call__(self, x: jax.Array, context: Context) -> jax.Array:
+    def __call__(self, x: jax.Array, context: Context, colours: int) -> jax.Array:
         left = self.left(x, context)
         right = self.right(x[:, :, ::-1], context)[:, :, ::-1]
         right = jnp.pad(right[:, :-1], ((0, 0), (1, 0), (0, 0), (0, 0)))
@@ -132,7 +133,7 @@ class ResidualDiagonalBiLSTM(ResidualLSTM):
         return jax.lax.scan(pixel, state, row, reverse=True)[1].swapaxes(0, 1)
 
 
-class DiagonalBiLSTM(PixelRNN):
+class DiagonalBiLSTM(PixelNetwork):
     """PixelRNN whose LSTM layers see all that came before (arXiv 1601.06759, section 3.2).
 
     A layer has two directions. The one from the left hears from its input and from the hidden
@@ -166,15 +167,23 @@ class DiagonalBiLSTM(PixelRNN):
       first_kernel: side of the first convolution, odd.
     """
 
+    layers: int = 7
+
+    @property
+    def depth(self) -> int:
+        return self.layers
+
     def layer(self) -> ResidualDiagonalBiLSTM:
         return ResidualDiagonalBiLSTM(self.channels)
 
-    def layer_reach(self, up: np.ndarray, left: np.ndarray) -> np.ndarray:
+    def layer_reach(self, ordering: Ordering) -> np.ndarray:
+        up, left = up_and_left(ordering)
         return ((up >= 0) & (left >= 0)) | ((up >= 1) & (left <= 0))
 
     def check(self, ordering: Ordering) -> None:
         image_grid(self, ordering)
-        check_kernels(self.first_kernel, kernel=1)
+        check_positive(layers=self.layers, channels=self.channels, head_channels=self.head_channels)
+        check_kernels(first_kernel=self.first_kernel)
 
 
 def skew(x: jax.Array) -> jax.Array:

@@ -29,11 +29,13 @@ class LRUMixer(DiagonalMixer):
         super().setup()
 
         def init_nu(key: jax.Array) -> jax.Array:  # uniform on the ring
-            u = jax.random.uniform(key, (self.state,), minval=1e-6)
+            u = jax.random.uniform(key, (self.state,), jnp.float32, 1e-6)
             return jnp.log(-0.5 * jnp.log(u * (self.r_max**2 - self.r_min**2) + self.r_min**2))
 
         def init_theta(key: jax.Array) -> jax.Array:
-            return jnp.log(self.max_phase * jax.random.uniform(key, (self.state,), minval=1e-6))
+            return jnp.log(
+                self.max_phase * jax.random.uniform(key, (self.state,), jnp.float32, 1e-6)
+            )
 
         def init_gamma(key: jax.Array) -> jax.Array:  # sqrt(1 - |decay|^2)
             return 0.5 * jnp.log(-jnp.expm1(-2 * jnp.exp(self.nu_log)))

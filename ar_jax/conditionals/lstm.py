@@ -23,7 +23,8 @@ class LSTMLayer(Layer):
         return jnp.zeros(shape, dtype).at[self.width : 2 * self.width].set(self.forget_bias)
 
     def init_state(self, batch: int, dtype: Any) -> tuple[jax.Array, jax.Array]:
-        return jnp.zeros((batch, self.width), dtype), init_memory((batch, self.width), dtype)
+        hidden = jnp.zeros((batch, self.width), jnp.result_type(dtype, self.kernel))
+        return hidden, init_memory((batch, self.width), dtype)
 
     def update(self, state: Any, inputs: jax.Array) -> tuple[Any, jax.Array]:
         hidden, cell = state

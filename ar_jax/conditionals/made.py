@@ -53,6 +53,8 @@ class MADE(SequenceConditional):
             raise ValueError(
                 f"hidden: expected at least 1 unit in each of at least 1 layer, got {self.hidden}"
             )
+        if self.connectivity < 0:
+            raise ValueError(f"connectivity: expected at least 0, got {self.connectivity}")
         if self.residual and len(set(self.hidden)) > 1:
             raise ValueError(f"hidden: expected residual blocks of one size, got {self.hidden}")
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.conditionals.base import flat
-from ar_jax.conditionals.causal_conv import DepthwiseConv, init_ring
+from ar_jax.conditionals.causal_conv import DepthwiseConv, check_taps, init_ring
 from ar_jax.conditionals.state_space import Mixer, StateSpace, in_chunks, linear_recurrence, widen
 from ar_jax.orderings import Ordering
 
@@ -128,5 +128,4 @@ class Mamba(StateSpace):
 
     def check(self, ordering: Ordering) -> None:
         super().check(ordering)
-        if self.kernel < 2:
-            raise ValueError(f"kernel: expected at least 2, got {self.kernel}")
+        check_taps(self.kernel)

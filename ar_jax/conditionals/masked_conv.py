@@ -142,7 +142,7 @@ class MaskedConv(nn.Module):
         Args:
           rows: the ring.
           x: `[batch, pixels, channels / colours]`, of the place's colour.
-          place: of the first pixel; one before the image is in the zeros above it.
+          place: of the first pixel. The one before the image, a zero, goes where zeros are read.
         """
         column, channel = place.column + self.kernel // 2, place.colour * x.shape[-1]
         start = (0, place.row % self._rows, column, channel)
@@ -244,13 +244,14 @@ def reach(view: View, kernel: int, sees_itself: bool, ordering: Ordering) -> np.
     return near & (in_row | ((up > 0) & (view == "before")))
 
 
-def check_kernels(first_kernel: int, kernel: int) -> None:
-    """Raises ValueError unless both sides are odd and the first layer sees something."""
-    for name, side in {"first_kernel": first_kernel, "kernel": kernel}.items():
+def check_kernels(**sides: int) -> None:
+    """Raises ValueError unless the sides are odd, and a first layer, of type A, sees something."""
+    for name, side in sides.items():
+        least = 3 if name == "first_kernel" else 1
         if side % 2 == 0:
             raise ValueError(f"{name}: expected an odd number, got {side}")
-    if first_kernel < 3:
-        raise ValueError(f"first_kernel: expected at least 3, got {first_kernel}")
+        if side < least:
+            raise ValueError(f"{name}: expected at least {least}, got {side}")
 
 
 def check_colours(ordering: Ordering, **channels: int) -> None:

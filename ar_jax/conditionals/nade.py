@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ar_jax.checks import check_positive
 from ar_jax.conditionals.base import Cache, Context, ContextBias, SequenceConditional
 from ar_jax.orderings import Ordering
 
@@ -47,9 +48,7 @@ class NADE(SequenceConditional):
         self.context_bias = ContextBias(self.hidden)
 
     def check(self, ordering: Ordering) -> None:
-        for name, value in (("hidden", self.hidden), ("chunk", self.chunk)):
-            if value < 1:
-                raise ValueError(f"{name}: expected at least 1, got {value}")
+        check_positive(hidden=self.hidden, chunk=self.chunk)
 
     def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
         total = self.hidden_bias + self.context_bias(context)  # [batch, hidden]

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ar_jax.checks import check_fractions, check_positive
 from ar_jax.conditionals.base import Cache, Conditional, Context, image_grid, shift
 from ar_jax.conditionals.shifted_conv import (
     AboveAndLeft,
@@ -304,9 +305,8 @@ class PixelCNNPlusPlus(Conditional):
 
     def check(self, ordering: Ordering) -> None:
         image_grid(self, ordering)
-        for name in ("blocks", "scales"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        check_positive(blocks=self.blocks, channels=self.channels, scales=self.scales)
+        check_fractions(dropout=self.dropout)
 
     def _head(self, x: jax.Array, features: int) -> jax.Array:
         return self.readout(nn.elu(x), features)

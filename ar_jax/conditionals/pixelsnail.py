@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ar_jax.checks import check_fractions, check_positive
 from ar_jax.conditionals.attention import attend_causally
 from ar_jax.conditionals.base import Cache, Conditional, Context, flat, image_grid, shift
 from ar_jax.conditionals.shifted_conv import (
@@ -177,7 +178,7 @@ class PixelSNAIL(Conditional):
 
     The architecture is that of the authors' CIFAR-10 and ImageNet models. The context biases each
     gated block. The paper's weight normalisation with its data-dependent initialisation is left
-    out.
+    out, and a pixel's two coordinates come once, not once for each channel of the image.
 
     Accepts orderings with a grid. A step with several variables shows all its channels together.
 
@@ -238,9 +239,9 @@ class PixelSNAIL(Conditional):
 
     def check(self, ordering: Ordering) -> None:
         image_grid(self, ordering)
-        for name in ("stages", "blocks", "channels", "key", "value"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}")
+        check_positive(stages=self.stages, blocks=self.blocks, channels=self.channels)
+        check_positive(key=self.key, value=self.value)
+        check_fractions(dropout=self.dropout)
 
     @nn.compact
     def _stages(self, inputs: int) -> list[Stage]:

@@ -7,6 +7,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ar_jax.checks import check_fractions, check_positive
 from ar_jax.conditionals.base import Cache, Context, ContextBias, SequenceConditional, flat
 from ar_jax.orderings import Ordering
 
@@ -85,8 +86,8 @@ class Recurrent(SequenceConditional):
         """A layer of the stack."""
 
     def check(self, ordering: Ordering) -> None:
-        if self.layers < 1:
-            raise ValueError(f"layers: expected at least 1, got {self.layers}")
+        check_positive(layers=self.layers, width=self.width)
+        check_fractions(dropout=self.dropout)
 
     def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
         return [

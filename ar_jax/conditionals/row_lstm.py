@@ -7,14 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ar_jax.checks import check_positive
 from ar_jax.conditionals.base import Context, ContextBias, flat, image_grid
 from ar_jax.conditionals.masked_conv import MaskedConv, Place, check_kernels
-from ar_jax.conditionals.pixel_rnn import PixelRNN, ResidualLSTM
+from ar_jax.conditionals.pixel_network import PixelNetwork, ResidualLayer, up_and_left
 from ar_jax.conditionals.recurrent import init_memory, lstm
 from ar_jax.orderings import Ordering
 
 
-class RowCache(NamedTuple):
+class RowLSTMCache(NamedTuple):
     """What a layer keeps of the current row and of the one above."""
 
     inputs: jax.Array  # [batch, 1, width and the kernel's margin, 2 * channels]
@@ -23,7 +24,7 @@ class RowCache(NamedTuple):
     bias: jax.Array  # [batch, 4 * channels], of the context
 
 
-class ResidualRowLSTM(ResidualLSTM):
+class ResidualRowLSTM(ResidualLayer):
     """All pixels of a row at once, from the states of the row above.
 
     Attributes:
@@ -41,9 +42,9 @@ class ResidualRowLSTM(ResidualLSTM):
         self.recurrent = self.param("recurrent", nn.initializers.lecun_normal(), shape, jnp.float32)
         self.up = nn.Dense(2 * self.channels)
 
-    def __call__(self, x: jax.Array, context: Context) -> jax.Array:
+    def __call__(self, x: jax.Array, context: Context, colours: int) -> jax.Array:
         batch, _, width, _ = x.shape
-        gates = self.inputs(x, colours=1) + self.context_bias(context)[:, None, None]
+        gates = self.inputs(x, colours) + self.context_bias(context)[:, None, None]
 
         def row(state: Any, gates: jax.Array) -> Any:
             hidden, cells = state  # [batch, width, channels]
@@ -55,16 +56,16 @@ class ResidualRowLSTM(ResidualLSTM):
         _, hidden = jax.lax.scan(row, state, gates.swapaxes(0, 1))
         return x + flat(self.up, hidden.swapaxes(0, 1))
 
-    def init_cache(self, blank: jax.Array, width: int, context: Context) -> RowCache:
+    def init_cache(self, blank: jax.Array, width: int, context: Context) -> RowLSTMCache:
         batch, margin = len(blank), self.kernel - 1
-        return RowCache(
+        return RowLSTMCache(
             inputs=self.inputs.init_rows(batch, width, 2 * self.channels, blank.dtype),
             hidden=jnp.zeros((batch, 2, width + margin, self.channels), blank.dtype),
             cells=init_memory((batch, width, self.channels), blank.dtype),
             bias=self.context_bias(context),
         )
 
-    def at(self, place: Place, cache: RowCache, x: jax.Array) -> tuple[RowCache, jax.Array]:
+    def at(self, place: Place, cache: RowLSTMCache, x: jax.Array) -> tuple[RowLSTMCache, jax.Array]:
         inputs = self.inputs.write(cache.inputs, x[:, None], place)
         gates = self.inputs.at(place, inputs) + cache.bias
         start = (0, (place.row + 1) % 2, place.column, 0)
@@ -73,7 +74,7 @@ class ResidualRowLSTM(ResidualLSTM):
         cell = jax.lax.dynamic_index_in_dim(cache.cells, place.column, axis=1, keepdims=False)
         hidden, cell = lstm(gates + above @ self.recurrent, cell)
         start = (0, place.row % 2, place.column + self.kernel // 2, 0)
-        cache = RowCache(
+        cache = RowLSTMCache(
             inputs=inputs,
             hidden=jax.lax.dynamic_update_slice(cache.hidden, hidden[:, None, None], start),
             cells=jax.lax.dynamic_update_slice(cache.cells, cell[:, None], (0, place.column, 0)),
@@ -88,7 +89,7 @@ class ResidualRowLSTM(ResidualLSTM):
         return jnp.concatenate([padded[:, i : i + width] for i in range(self.kernel)], axis=-1)
 
 
-class RowLSTM(PixelRNN):
+class RowLSTM(PixelNetwork):
     """PixelRNN with LSTM layers that run from row to row (arXiv 1601.06759, section 3.1).
 
     A layer's gates hear from its inputs at the pixel and left of it, by a k x 1 convolution of type
@@ -121,13 +122,18 @@ class RowLSTM(PixelRNN):
     head_channels: int = 1024
     kernel: int = 3
 
+    @property
+    def depth(self) -> int:
+        return self.layers
+
     def layer(self) -> ResidualRowLSTM:
         return ResidualRowLSTM(self.channels, self.kernel)
 
-    def layer_reach(self, up: np.ndarray, left: np.ndarray) -> np.ndarray:
-        half = self.kernel // 2
+    def layer_reach(self, ordering: Ordering) -> np.ndarray:
+        (up, left), half = up_and_left(ordering), self.kernel // 2
         return (up >= 0) & (-half * up <= left) & (left <= half * (up + 1))
 
     def check(self, ordering: Ordering) -> None:
         image_grid(self, ordering)
-        check_kernels(self.first_kernel, self.kernel)
+        check_positive(layers=self.layers, channels=self.channels, head_channels=self.head_channels)
+        check_kernels(first_kernel=self.first_kernel, kernel=self.kernel)

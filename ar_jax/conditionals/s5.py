@@ -74,11 +74,11 @@ class S5(StateSpace):
     rest is conjugate, and held still between the slots, with a step of its own for each eigenvalue:
 
         h_t = exp(step * a) * h_{t-1} + (exp(step * a) - 1) / a * B u_t
-        y_t = 2 Re(C h_t) + D u_t
+        y_t = Re(C h_t) + D u_t
 
-    It starts as the normal part of HiPPO's matrix, which keeps the past in Legendre polynomials.
-    The real part of a is minus an exponential, so that the recurrence stays stable. The features at
-    t see all the steps before it:
+    C starts twice as large, for the conjugates that are left out. The system starts as the normal
+    part of HiPPO's matrix, which keeps the past in Legendre polynomials. The real part of a is
+    minus an exponential, so that the recurrence stays stable. The features at t see all before it:
 
         t=0  . . . .
         t=1  x . . .
@@ -108,7 +108,7 @@ class S5(StateSpace):
 
     def check(self, ordering: Ordering) -> None:
         super().check(ordering)
-        if self.state % (2 * self.blocks):
+        if self.blocks < 1 or self.state < 1 or self.state % (2 * self.blocks):
             raise ValueError(
                 f"state: expected a multiple of twice the {self.blocks} blocks, got {self.state}"
             )

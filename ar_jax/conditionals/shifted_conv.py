@@ -11,7 +11,7 @@ from ar_jax.conditionals.base import Context, ContextBias, flat, shift
 
 
 class ShiftedConv(nn.Module):
-    """A convolution whose window ends at its own pixel o.
+    """A convolution whose window ends in the row of its own pixel o.
 
         down        down and right
         x x x         x x
@@ -26,15 +26,18 @@ class ShiftedConv(nn.Module):
       right: whether it is shifted to the right too, so as to see nothing there; else the width of
         the kernel is odd.
       stride: 1, or 2 to halve the height and the width (rounded up).
+      scale: of the outputs at first, relative to the inputs.
     """
 
     features: int
     kernel: tuple[int, int]
     right: bool
     stride: int = 1
+    scale: float = 1.0
 
     def setup(self) -> None:
-        self.dense = nn.Dense(self.features)
+        init = nn.initializers.variance_scaling(self.scale**2, "fan_in", "truncated_normal")
+        self.dense = nn.Dense(self.features, kernel_init=init)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """`[batch, height, width, channels]` -> `[batch, height, width, features]`."""
@@ -127,6 +130,8 @@ class GatedBlock(nn.Module):
         a, b = conv(dropout(f(conv(f(x)) + V f(aux)))) + W context
         out = x + a * sigmoid(b)
 
+    It starts near the identity, as the published code does.
+
     Attributes:
       channels: of input and output.
       kernel: of both convolutions; (1, 1) for a block that stays in its pixel.
@@ -144,7 +149,7 @@ class GatedBlock(nn.Module):
     def setup(self) -> None:
         self.first = ShiftedConv(self.channels, self.kernel, self.right)
         self.aux = nn.Dense(self.channels)
-        self.second = ShiftedConv(2 * self.channels, self.kernel, self.right)
+        self.second = ShiftedConv(2 * self.channels, self.kernel, self.right, scale=0.1)
         self.context_bias = ContextBias(2 * self.channels)
         self.drop = nn.Dropout(self.dropout)
 

@@ -9,6 +9,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ar_jax.checks import check_fractions, check_positive
 from ar_jax.conditionals.base import Cache, Context, ContextBias, SequenceConditional, flat
 from ar_jax.orderings import Ordering
 
@@ -93,8 +94,8 @@ class StateSpace(SequenceConditional):
         return extended, self.readout(self.last_norm(x), features)
 
     def check(self, ordering: Ordering) -> None:
-        if self.layers < 1:
-            raise ValueError(f"layers: expected at least 1, got {self.layers}")
+        check_positive(layers=self.layers, width=self.width)
+        check_fractions(dropout=self.dropout)
 
 
 class DiagonalMixer(Mixer):

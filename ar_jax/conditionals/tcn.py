@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ar_jax.checks import check_fractions, check_positive
 from ar_jax.conditionals.base import Cache, Context, ContextBias, SequenceConditional, flat
-from ar_jax.conditionals.causal_conv import CausalConv, band, reach
+from ar_jax.conditionals.causal_conv import CausalConv, band, check_taps, reach
 from ar_jax.orderings import Ordering
 
 BlockCache = list[tuple[jax.Array, jax.Array]]
@@ -119,6 +120,6 @@ class TCN(SequenceConditional):
         return band(reach(self.kernel, dilations), ordering.length, shift=1)
 
     def check(self, ordering: Ordering) -> None:
-        for name, least in (("layers", 1), ("kernel", 2)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name}: expected at least {least}, got {getattr(self, name)}")
+        check_positive(layers=self.layers, channels=self.channels)
+        check_fractions(dropout=self.dropout)
+        check_taps(self.kernel)

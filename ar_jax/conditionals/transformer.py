@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax.typing import Initializer
 
+from ar_jax.checks import check_fractions
 from ar_jax.conditionals.attention import attend, merge
-from ar_jax.conditionals.base import Cache, Conditional, Context, flat, shift
+from ar_jax.conditionals.base import Cache, Context, SequenceConditional, flat
 from ar_jax.conditionals.feed_forward import LECUN, Activation, FeedForward, MixtureOfExperts
 from ar_jax.conditionals.patterns import Causal, Pattern, Places, Window, join
 from ar_jax.conditionals.positions import Learned, Positions, Rotation, rotate
@@ -191,7 +192,7 @@ class Stage(nn.Module):
     blocks: Sequence[Block]
 
 
-class DecoderOnly(Conditional):
+class DecoderOnly(SequenceConditional):
     """What decoder-only transformers share; they differ in the patterns of their attention.
 
     Slot t holds the step before it (a learned start at t = 0) and predicts step t. The context
@@ -284,12 +285,6 @@ class DecoderOnly(Conditional):
         self.readout_norm = norm(self.norm)
         self.drop = nn.Dropout(self.dropout)
 
-    def __call__(
-        self, steps: jax.Array, ordering: Ordering, context: Context, features: int
-    ) -> jax.Array:
-        cache = self.init_cache(steps[:, 0], ordering, context)
-        return self.extend(cache, shift(steps), 0, ordering, features)[1]
-
     def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
         vectors, mask = context
 
@@ -305,12 +300,6 @@ class DecoderOnly(Conditional):
             vectors = self.prefix(vectors)
         caches = self._through(begin, ordering, vectors, None)[1]
         return mask[:, :0] if self.cross_attention else mask, caches
-
-    def step(
-        self, cache: Cache, previous: jax.Array, t: Any, ordering: Ordering, features: int
-    ) -> tuple[Cache, jax.Array]:
-        cache, out = self.extend(cache, previous[:, None], t, ordering, features)
-        return cache, out[:, 0]
 
     def extend(
         self, cache: Cache, previous: jax.Array, t: Any, ordering: Ordering, features: int
@@ -345,6 +334,7 @@ class DecoderOnly(Conditional):
         return np.pad(reached[:, 1:] > 0, ((0, 0), (0, 1)))
 
     def check(self, ordering: Ordering) -> None:
+        check_fractions(dropout=self.dropout)
         shared, query_width = self.key_value_heads or self.heads, self.query_width or self.width
         for expected, got in (
             (f"heads: expected twice their number to divide the width {width}", self.heads)

@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ar_jax.checks import check_positive
 from ar_jax.conditionals.base import Cache, Context, ContextBias, SequenceConditional, flat
-from ar_jax.conditionals.causal_conv import CausalConv, band, reach
+from ar_jax.conditionals.causal_conv import CausalConv, band, check_taps, reach
 from ar_jax.orderings import Ordering
 
 
@@ -71,7 +72,7 @@ class WaveNet(SequenceConditional):
     The context enters the gates of every layer. Globally, the mean of its vectors does at each
     step (a speaker). Locally, its n vectors stand for n equal spans of ceil(length / n) steps in
     order (a phoneme, a frame of a spectrogram): each is repeated over its span, the simpler of the
-    paper's two ways, and where they do not fill the last spans are short or empty.
+    paper's two ways. Padded vectors have spans too, and the last may be short or empty.
 
     The paper does not tell its size; the defaults are those of Deep Voice (arXiv 1702.07825).
 
@@ -141,9 +142,9 @@ class WaveNet(SequenceConditional):
         return gates @ (span[:, None] == np.arange(context_length))
 
     def check(self, ordering: Ordering) -> None:
-        for name, least in (("layers", 1), ("stacks", 1), ("kernel", 2)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name}: expected at least {least}, got {getattr(self, name)}")
+        check_positive(layers=self.layers, stacks=self.stacks)
+        check_positive(channels=self.channels, skip_channels=self.skip_channels)
+        check_taps(self.kernel)
 
     @property
     def _dilations(self) -> tuple[int, ...]:

@@ -40,18 +40,20 @@ from ar_jax.training import data_parallel, init_state, make_train_step
 from ar_jax.training.loop import READING
 from ar_jax.training.parallel import devices, replicate
 from experiments.chorales import PITCHES, Chorales
+from experiments.images import ImageExperiment
 from experiments.mnist_made import MnistMade
 from experiments.mnist_pixelcnn import MnistPixelCNN
 from experiments.mnist_transformer import MnistTransformer
 from experiments.run import Experiment, dispatch, parse
 from experiments.shakespeare_transformer import SYMBOLS, Shakespeare
+from experiments.speech import Speech
 from experiments.zoo import MODELS
 
 PROGRAM = "python -m experiments.benchmarks.speed"
 WARM_UP = 5
 """Steps of training: the first compiles, the others use up what was read ahead meanwhile."""
-IMAGES, CHARACTERS, CHORDS = 55_000, 1_003_854, 40_000
-"""Examples to train on, about as many as there are in the data sets."""
+IMAGES, SEQUENCE = 55_000, 1_003_854
+"""As many images as MNIST has to train on, and characters as Tiny Shakespeare."""
 
 
 def pixels(conditional: Conditional, batch_size: int) -> Experiment:
@@ -81,11 +83,11 @@ CASES: dict[str, Experiment] = {
 def random_data(experiment: Experiment) -> Source:
     """As many examples as the experiment trains on, of the same shape."""
     rng, event = np.random.default_rng(0), experiment.model.ordering.event
-    if isinstance(experiment, Shakespeare):
-        return Chunks(rng.integers(0, SYMBOLS, CHARACTERS, np.int32), *event, preceding=1)
-    if isinstance(experiment, Chorales):
-        return Arrays(rng.integers(0, PITCHES, (CHORDS, *event), np.uint8))
-    return Arrays(rng.integers(0, 256, (IMAGES, *event), np.uint8))
+    if isinstance(experiment, ImageExperiment):
+        return Arrays(rng.integers(0, 256, (IMAGES, *event), np.uint8))
+    values = {Shakespeare: SYMBOLS, Speech: 256, Chorales: PITCHES}[type(experiment)]
+    sequence = rng.integers(0, values, (SEQUENCE, *event[1:]), np.int32)
+    return Chunks(sequence, event[0], preceding=int(isinstance(experiment, Shakespeare)))
 
 
 @dataclasses.dataclass(frozen=True)

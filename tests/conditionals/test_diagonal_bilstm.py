@@ -40,8 +40,8 @@ def test_a_layer_is_what_the_paper_writes():
     x = np.random.default_rng(0).normal(size=(2, 4, 5, 6))
     nothing = (np.zeros((2, 0, 1)), np.zeros((2, 0), bool))
     with jax.enable_x64(True):
-        variables = random_variables(layer, x, nothing)
-        got = layer.apply(variables, x, nothing)
+        variables = random_variables(layer, x, nothing, 1)
+        got = layer.apply(variables, x, nothing, 1)
     parameters = jax.tree.map(np.asarray, variables["params"])
     for image, out in zip(x, np.asarray(got), strict=True):
         states = direction(image, parameters["left"], -1)

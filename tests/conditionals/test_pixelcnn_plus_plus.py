@@ -164,3 +164,19 @@ def test_it_refuses_what_it_cannot_follow():
     for net in (PixelCNNPlusPlus(blocks=0), PixelCNNPlusPlus(scales=0)):
         with pytest.raises(ValueError, match=": expected at least 1, got 0"):
             net.check(Raster((4, 4, 1)))
+
+
+@pytest.mark.parametrize("grid", [(1, 30), (30, 1)])  # longer than two scales reach
+def test_what_lies_beyond_its_scales_is_not_seen(grid):
+    ordering, net = Raster((*grid, 1)), PixelCNNPlusPlus(blocks=1, channels=4, scales=2)
+    visible, steps = net.visible(ordering), np.random.default_rng(0).normal(size=(30, 1))
+    assert not visible[-1].all()
+    nothing = np.zeros((1, 0, 1)), np.zeros((1, 0), bool)
+    with jax.enable_x64(True):
+        variables = random_variables(net, steps[None], ordering, nothing, 1)
+
+        def last(steps):
+            return net.apply(variables, steps[None], ordering, nothing, 1)[0, -1, 0]
+
+        sees = np.asarray(jax.jit(jax.grad(last))(steps))[:, 0] != 0
+    np.testing.assert_array_equal(sees, visible[-1])

@@ -9,7 +9,7 @@ from ar_jax.testing import close, random_variables
 
 
 def directly(image, params, context, stages, blocks, key_size):
-    """The published code (neocxi/pixelsnail-public, h12_noup_smallkey)."""
+    """The published code (neocxi/pixelsnail-public, h12_noup_smallkey), coordinates once."""
     batch, height, width, _ = image.shape
 
     def conv(x, p, kernel, sides):

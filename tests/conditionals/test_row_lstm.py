@@ -44,8 +44,8 @@ def test_a_layer_is_what_the_paper_writes(kernel):
     x = np.random.default_rng(0).normal(size=(2, 4, 5, 6))
     nothing = (np.zeros((2, 0, 1)), np.zeros((2, 0), bool))
     with jax.enable_x64(True):
-        variables = random_variables(layer, x, nothing)
-        got = layer.apply(variables, x, nothing)
+        variables = random_variables(layer, x, nothing, 1)
+        got = layer.apply(variables, x, nothing, 1)
     parameters = jax.tree.map(np.asarray, variables["params"])
     expected = [row_lstm(image, parameters, kernel) for image in x]
     np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-9)
@@ -53,9 +53,9 @@ def test_a_layer_is_what_the_paper_writes(kernel):
 
 def test_a_layer_sees_the_triangle_that_is_drawn():
     drawing = ["xxxxxx.", ".xxxx..", "..xp..."]
-    up, left = 2 - np.arange(3)[:, None], 3 - np.arange(7)
     seen = np.array([[cell != "." for cell in row] for row in drawing])
-    np.testing.assert_array_equal(RowLSTM().layer_reach(up, left), seen)
+    sees = RowLSTM().layer_reach(Raster((3, 7, 1)))
+    np.testing.assert_array_equal(sees[2 * 7 + 3].reshape(3, 7), seen)
 
 
 def test_a_kernel_without_a_middle_is_refused():

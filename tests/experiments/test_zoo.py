@@ -14,7 +14,7 @@ from tests.experiments.test_experiments import Place
 
 
 def test_every_conditional_is_in_the_zoo():
-    exported = [getattr(conditionals, name) for name in conditionals.__all__]
+    exported = [x for x in vars(conditionals).values() if isinstance(x, type)]
     final = {x for x in exported if issubclass(x, Conditional) and not x.__abstractmethods__}
     assert {type(experiment.model.conditional) for experiment in MODELS.values()} == final
 
@@ -24,23 +24,26 @@ def test_the_names_of_the_zoo_are_those_of_its_verbs():
 
 
 @pytest.mark.parametrize("arguments", [["--models", "gnu"], ["page", "--folder", "nowhere"]])
-def test_a_mistake_is_told_in_a_line(arguments, tmp_path, tfds_folder):
+def test_a_mistake_is_told_without_a_traceback(arguments, tmp_path, tfds_folder):
     result = Place(tmp_path, tfds_folder).run("zoo", *arguments)
-    assert result.returncode == 1
+    assert result.returncode in (1, 2)  # ours, and the parser's
     assert "expected" in result.stderr
-    assert result.stderr.count("\n") == 1
+    assert "Traceback" not in result.stderr
 
 
 def test_a_page_shows_what_two_models_came_to(tmp_path, tfds_folder):
     place = Place(tmp_path, tfds_folder)
     names = ["fvsbn", "lstm"]
-    given = ["--debug", "--models", *names, "--chorales", "chorales.npz", "--folder", "zoo"]
-    result = place.run("zoo", *given)
-    assert result.returncode == 0, result.stderr
+    given = ["--debug", "--chorales", "chorales.npz", "--folder", "zoo", "--models"]
+    for name in names:  # the page shows the model that was trained before, too
+        result = place.run("zoo", *given, name)
+        assert result.returncode == 0, result.stderr
     text = (tmp_path / "zoo" / "README.md").read_text()
     for name in names:
         found = json.loads((tmp_path / "zoo" / name / "results.json").read_text())
         assert found["command"].startswith(f"python -m experiments.zoo {name} --")
+        config = json.loads((tmp_path / "zoo" / name / "config.json").read_text())
+        assert config["model"]["conditional"]["class"].lower() == name
         nats = found["likelihood"]["nats"]
         assert f"{nats:,.2f} ± " in text
         assert f"{nats / found['likelihood']['variables'] / np.log(2):.3f} bits/dim" in text

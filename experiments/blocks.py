@@ -1,0 +1,24 @@
+"""Steps of several variables, with a small model inside the step."""
+
+import ar_jax as ar
+
+
+def by_blocks(
+    ordering: ar.orderings.Ordering,
+    conditional: ar.conditionals.Conditional,
+    head: ar.heads.Head,
+) -> ar.AutoregressiveModel:
+    """Events block by block, and variable by variable inside a block.
+
+    Args:
+      ordering: its blocks are patches, chords, stretches of sound.
+      conditional: of the blocks.
+      head: of one variable.
+    """
+    block = ar.AutoregressiveModel(
+        ordering=ar.orderings.Raster(ordering.block),
+        conditional=ar.conditionals.MADE(hidden=(256,)),
+        head=head,
+        context=ar.contexts.Vector(size=128, width=128),
+    )
+    return ar.AutoregressiveModel(ordering, conditional, ar.heads.Nested(block))
