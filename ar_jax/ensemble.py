@@ -77,8 +77,9 @@ class Ensemble(nn.Module):
     ) -> tuple[jax.Array, jax.Array]:
         """Draws a member for each example, then an event from it; `sample` is the interface.
 
-        After a prefix the members are as likely as it makes them, p(i | prefix, y). Every member
-        draws, so that it costs as much as scoring by each of them, and scores what was drawn.
+        The member is drawn at random whatever the sampler; after a prefix the members are as likely
+        as it makes them, p(i | prefix, y). Every member draws, so that it costs as much as scoring
+        by each of them, and scores what was drawn.
 
         Args:
           keys: `[batch]` random keys.
@@ -157,6 +158,15 @@ class Ensemble(nn.Module):
 
     def _initialise(self, x: Array, condition: Array | None) -> None:
         """Sets the parameters of each member, or of the first for all."""
+        if self.shared:
+            init = [
+                partial(model.unbind()[0].init, x=x, condition=condition) for model in self.models
+            ]
+            sizes = [jax.tree.map(jnp.shape, jax.eval_shape(i, jax.random.key(0))) for i in init]
+            if any(size != sizes[0] for size in sizes):
+                raise ValueError(
+                    "models: expected one architecture, since shared=True, got several"
+                )
         for i, model in enumerate(self.models[:1] if self.shared else self.models):
             variables = model.unbind()[0].init(self.make_rng("params"), x, condition)
             self.put_variable("params", f"member_{i}", variables["params"])

@@ -2,7 +2,7 @@
 
 import dataclasses
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 import chex
 import flax.linen as nn
@@ -20,6 +20,21 @@ from ar_jax.orderings import Ordering
 Array = jax.Array | np.ndarray
 Variables = Any
 """The pytree that `init` returns."""
+
+
+class Model(Protocol):
+    """What is trained, scored and drawn from: an `AutoregressiveModel` or an `Ensemble`."""
+
+    @property
+    def ordering(self) -> Ordering: ...
+    @property
+    def head(self) -> Head: ...
+    @property
+    def context(self) -> Context: ...
+    def init(self, *args: Any, **kwargs: Any) -> Any: ...
+    def apply(self, *args: Any, **kwargs: Any) -> Any: ...
+    def check(self, x: Any, condition: Any = None) -> None: ...
+    def check_parts(self) -> None: ...
 
 
 class AutoregressiveModel(nn.Module):
@@ -174,7 +189,7 @@ class AutoregressiveModel(nn.Module):
 
 
 def sample(
-    model: AutoregressiveModel,
+    model: Model,
     variables: Variables,
     key: jax.Array,
     *,
@@ -237,7 +252,7 @@ def sample(
 
 @partial(jax.jit, static_argnames=("model", "batch", "prefilled"))
 def _sample(
-    model: AutoregressiveModel,
+    model: Model,
     variables: Variables,
     key: jax.Array,
     condition: Array | None,
@@ -254,7 +269,7 @@ def _sample(
 
 
 def _check_prefix(
-    model: AutoregressiveModel, prefix: Array, lengths: Array | None
+    model: Model, prefix: Array, lengths: Array | None
 ) -> tuple[tuple[jax.Array, jax.Array], int]:
     """The prefix and how many of its steps count for each example, and for every one."""
     check_shape("prefix", prefix, ("batch", "n", model.ordering.block_size))

@@ -22,11 +22,12 @@ import numpy as np
 
 import ar_jax as ar
 from ar_jax.checks import check_positive
-from ar_jax.data import Chunks, Splits, read_npz, shuffled_split
+from ar_jax.data import Splits, read_npz
 from ar_jax.training import AdamW, Training
 from experiments.blocks import by_blocks
 from experiments.figures import draw_rolls
 from experiments.run import Experiment, Sample, main
+from experiments.sequences import windows_of_pieces
 
 WINDOW, VOICES, PITCHES = 64, 4, 128
 
@@ -67,9 +68,6 @@ class SampleChorales(Sample):
 class Chorales(Experiment):
     """Train a GRU on chorales, evaluate it and draw.
 
-    A tenth of the pieces validates, a tenth tests, chosen once; windows run on from one piece into
-    the next.
-
     Attributes:
       data: where the chorales are.
     """
@@ -100,18 +98,7 @@ class Chorales(Experiment):
                 f"steps and {VOICES} voices, got {pitch.shape} from {pitch.min()} to {pitch.max()}"
             )
         pieces = np.split(pitch.astype(np.int32), ends[:-1])
-        tenth = len(pieces) // 10
-        if not tenth:
-            raise ValueError(f"{self.data.path}: expected at least 10 pieces, got {len(pieces)}")
-        rows = shuffled_split(len(pieces), validation=tenth, test=tenth)
-        parts = rows.map(lambda part: np.concatenate([pieces[row] for row in part]))
-        if self.debug:
-            parts = parts.map(lambda part: part[: 20 * WINDOW])
-        return Splits(
-            Chunks(parts.train, WINDOW),
-            Chunks(parts.validation, WINDOW, stride=WINDOW),
-            Chunks(parts.test, WINDOW, stride=WINDOW),
-        )
+        return windows_of_pieces(pieces, WINDOW, self.debug)
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
         check_positive(pieces=options.pieces)

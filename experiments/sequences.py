@@ -1,5 +1,6 @@
-"""What experiments on text and sound share."""
+"""What experiments on text, sound and music share."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -7,6 +8,30 @@ import numpy as np
 
 import ar_jax as ar
 from ar_jax.checks import check_positive
+from ar_jax.data import Chunks, Splits, shuffled_split
+
+
+def windows_of_pieces(pieces: Sequence[np.ndarray], window: int, debug: bool) -> Splits[Chunks]:
+    """A tenth of the pieces validates, a tenth tests, chosen once; the others train.
+
+    Windows run on from one piece into the next. In training they begin anywhere.
+
+    Args:
+      pieces: `[steps, ...]` each.
+      window: steps of an event.
+      debug: keep 20 windows of each part.
+    """
+    tenth = len(pieces) // 10
+    if not tenth:
+        raise ValueError(f"data.path: expected at least 10 pieces, got {len(pieces)}")
+    rows = shuffled_split(len(pieces), validation=tenth, test=tenth)
+    end = 20 * window if debug else None
+    parts = rows.map(lambda part: np.concatenate([pieces[row] for row in part])[:end])
+    return Splits(
+        Chunks(parts.train, window),
+        Chunks(parts.validation, window, stride=window),
+        Chunks(parts.test, window, stride=window),
+    )
 
 
 def continue_sequence(

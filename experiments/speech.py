@@ -22,19 +22,11 @@ import numpy as np
 from scipy.io import wavfile
 
 import ar_jax as ar
-from ar_jax.data import (
-    Chunks,
-    Splits,
-    mu_law,
-    mu_law_inverse,
-    read_recordings,
-    read_wav,
-    shuffled_split,
-)
+from ar_jax.data import Splits, mu_law, mu_law_inverse, read_recordings, read_wav
 from ar_jax.training import AdamW, Training
 from experiments.blocks import by_blocks
 from experiments.run import Experiment, Sample, main
-from experiments.sequences import continue_sequence
+from experiments.sequences import continue_sequence, windows_of_pieces
 
 RATE, WINDOW, BLOCK = 8000, 2048, 16
 
@@ -77,9 +69,6 @@ class SampleSpeech(Sample):
 class Speech(Experiment):
     """Train a transformer on recordings, evaluate it and draw.
 
-    A tenth of the recordings validates, a tenth tests, chosen once; windows run on from one
-    recording into the next.
-
     Attributes:
       data: where the recordings are.
     """
@@ -104,22 +93,9 @@ class Speech(Experiment):
                 "data.path: expected a folder of recordings or an .npz file, got none; --help "
                 "tells where to find some"
             )
-        recordings = list(read_recordings(self.data.path, RATE).values())
-        tenth = len(recordings) // 10
-        if not tenth:
-            raise ValueError(f"data.path: expected at least 10 recordings, got {len(recordings)}")
-        rows = shuffled_split(len(recordings), validation=tenth, test=tenth)
-
-        def codes(part: np.ndarray) -> np.ndarray:
-            sound = mu_law(np.concatenate([recordings[row] for row in part])).astype(np.int32)
-            return sound[: 20 * WINDOW] if self.debug else sound
-
-        train, validation, test = map(codes, (rows.train, rows.validation, rows.test))
-        return Splits(
-            Chunks(train, WINDOW),
-            Chunks(validation, WINDOW, stride=WINDOW),
-            Chunks(test, WINDOW, stride=WINDOW),
-        )
+        recordings = read_recordings(self.data.path, RATE).values()
+        codes = [mu_law(recording).astype(np.int32) for recording in recordings]
+        return windows_of_pieces(codes, WINDOW, self.debug)
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
         silence = np.zeros(BLOCK, np.int16)

@@ -208,3 +208,19 @@ def test_first_steps_have_no_meaning_among_several_orderings():
         ar.sample(ORDERINGS, variables, jax.random.key(0), prefix=np.ones((1, 1, 1), np.int32))
     with pytest.raises(ValueError, match="lengths: expected None, since the models' orderings"):
         ORDERINGS.apply(variables, EVENTS, None, np.ones(16, np.int32))
+
+
+def test_weights_can_be_shared_among_members_of_one_architecture_only():
+    wider = ONE.clone(conditional=MADE((10,)))
+    with pytest.raises(ValueError, match="models: expected one architecture"):
+        Ensemble((ONE, wider), shared=True).init(jax.random.key(0), EVENTS)
+
+
+def test_the_steps_that_count_are_the_same_for_members_of_one_ordering():
+    ensemble = Ensemble((ONE, ONE))
+    variables = ensemble.init(jax.random.key(0), EVENTS)
+    lengths = np.arange(16) % 5
+    each = [np.exp(m.apply(v, EVENTS, lengths=lengths)) for m, v in members(ensemble, variables)]
+    got = np.exp(ensemble.apply(variables, EVENTS, lengths=lengths))
+    np.testing.assert_allclose(got, np.mean(each, axis=0), rtol=1e-5)
+    assert got[0] == 1  # nothing counts

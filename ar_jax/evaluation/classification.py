@@ -9,14 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ar_jax.model import AutoregressiveModel
+from ar_jax.model import Model
 from ar_jax.training.parallel import data_parallel, replicate
 from ar_jax.training.step import Batch, log_prob
 
 
-def posterior(
-    model: AutoregressiveModel, variables: Any, x: jax.Array, log_prior: jax.Array
-) -> jax.Array:
+def posterior(model: Model, variables: Any, x: jax.Array, log_prior: jax.Array) -> jax.Array:
     """log p(y | x) = log p(x | y) + log p(y) - log p(x), by scoring x under every class.
 
     Args:
@@ -41,9 +39,7 @@ def posterior(
     return jax.nn.log_softmax(log_likelihoods.T + log_prior, axis=-1)
 
 
-def accuracy(
-    model: AutoregressiveModel, variables: Any, batches: Iterable[Batch], log_prior: jax.Array
-) -> float:
+def accuracy(model: Model, variables: Any, batches: Iterable[Batch], log_prior: jax.Array) -> float:
     """Fraction of a split whose label has the highest posterior, on all devices.
 
     Args:
@@ -70,7 +66,7 @@ def accuracy(
 
 @lru_cache(maxsize=8)
 def _parallel_count_step(
-    model: AutoregressiveModel,
+    model: Model,
 ) -> Callable[[tuple[Any, jax.Array], Batch], tuple[jax.Array, jax.Array]]:
     def count_step(carry: tuple[Any, jax.Array], batch: Batch) -> tuple[jax.Array, jax.Array]:
         variables, log_prior = carry

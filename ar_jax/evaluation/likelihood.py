@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 
 import jax
 
-from ar_jax.model import AutoregressiveModel
+from ar_jax.model import Model
 from ar_jax.training.parallel import data_parallel, replicate
 from ar_jax.training.step import Batch, Scalars, make_eval_step
 
@@ -54,7 +54,7 @@ class Likelihood:
 
 
 def evaluate(
-    model: AutoregressiveModel,
+    model: Model,
     variables: Any,
     batches: Iterable[Batch],
     split: str,
@@ -99,5 +99,5 @@ def evaluate(
 
 
 @lru_cache(maxsize=8)  # validating again must not compile again
-def _parallel_eval_step(model: AutoregressiveModel) -> Callable[[Any, Batch], Scalars]:
+def _parallel_eval_step(model: Model) -> Callable[[Any, Batch], Scalars]:
     return data_parallel(make_eval_step(model))

@@ -9,7 +9,7 @@ from typing import Any, cast
 import grain
 import numpy as np
 
-from ar_jax.model import AutoregressiveModel
+from ar_jax.model import Model
 from ar_jax.training.checkpoint import Checkpoints
 from ar_jax.training.config import Training
 from ar_jax.training.interruption import stop_signals
@@ -24,7 +24,7 @@ READING = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)  # while the 
 
 
 def fit(
-    model: AutoregressiveModel,
+    model: Model,
     batches: grain.MapDataset[Batch],
     validate: Callable[[Any], float],
     folder: Path,

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ar_jax.model import AutoregressiveModel
+from ar_jax.model import Model
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -35,7 +35,7 @@ class TrainState(flax.struct.PyTreeNode):
 
 
 def init_state(
-    model: AutoregressiveModel,
+    model: Model,
     optimizer: optax.GradientTransformation,
     seed: int,
     batch: Mapping[str, Any],

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from ar_jax.model import AutoregressiveModel
+from ar_jax.model import Model
 from ar_jax.training.config import Precision
 from ar_jax.training.state import TrainState
 
@@ -23,7 +23,7 @@ Scalars = dict[str, jax.Array]
 
 
 def log_prob(
-    model: AutoregressiveModel,
+    model: Model,
     variables: Any,
     batch: Batch,
     rngs: dict[str, jax.Array] | None = None,
@@ -33,7 +33,7 @@ def log_prob(
 
 
 def make_train_step(
-    model: AutoregressiveModel,
+    model: Model,
     optimizer: optax.GradientTransformation,
     ema_decay: float,
     micro_batches: int = 1,
@@ -106,7 +106,7 @@ def _split(batch: Batch, parts: int) -> dict[str, jax.Array]:
     return {name: jnp.reshape(a, (parts, -1, *a.shape[1:])) for name, a in batch.items()}
 
 
-def make_eval_step(model: AutoregressiveModel) -> Callable[[Any, Batch], Scalars]:
+def make_eval_step(model: Model) -> Callable[[Any, Batch], Scalars]:
     """The step (variables, batch) -> {"nats", "squares", "count"}, summed over all devices.
 
     Those are the sums of -log p(x | y), of its squared distance from the mean of the batch, and of
