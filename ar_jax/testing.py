@@ -10,7 +10,8 @@ float32, about 4e-6, hides bugs. Each raises AssertionError with the name of the
 """
 
 import math
-from functools import partial
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from itertools import product
 from typing import Any
 
@@ -186,18 +187,23 @@ def _ways(
     return _run(both, variables, steps, context)
 
 
-_PROGRAMS: dict[str, Any] = {}
-
-
 def _run(function: Any, *args: Any) -> Any:
     """`function(*args)`, compiled once: most conditionals are one program for all orderings."""
     lowered = jax.jit(function).lower(*args)
-    program = lowered.as_text()
-    if program not in _PROGRAMS:
-        if len(_PROGRAMS) == 100:
-            _PROGRAMS.clear()
-        _PROGRAMS[program] = lowered.compile()
-    return _PROGRAMS[program](*args)
+    return _compiled(_Program(lowered.as_text(), lowered))(*args)
+
+
+@dataclass(frozen=True)
+class _Program:
+    """A lowered program, which is equal to others of the same text."""
+
+    text: str
+    lowered: Any = field(compare=False)
+
+
+@lru_cache(maxsize=32)
+def _compiled(program: _Program) -> Any:
+    return program.lowered.compile()
 
 
 def _before(steps: jax.Array) -> jax.Array:

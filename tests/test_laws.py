@@ -277,7 +277,8 @@ Row = tuple[Any, ...]
 def models(full: bool) -> list[Row]:
     """All combinations that fit, or as few as it takes for every pair of parts to meet.
 
-    In these, a class of conditionals is met by one instance.
+    In these, one instance stands for a class of conditionals, and conditionals meet classes of
+    heads and of contexts.
     """
     conditionals = CONDITIONALS if full else ONE_OF_EACH
     rows = [
@@ -287,8 +288,15 @@ def models(full: bool) -> list[Row]:
     ]
     if full:
         return rows
-    pairs = [{frozenset(map(id, pair)) for pair in combinations(row, 2)} for row in rows]
-    missing, cover = set[frozenset[int]]().union(*pairs), []
+
+    def pairs_of(row: Row) -> set[tuple[int, int]]:
+        conditional, ordering, head, context = map(id, row)
+        others = combinations((ordering, head, context), 2)
+        classes = (ordering, id(type(row[2][0])), id(type(row[3][0])))
+        return {*others, *((conditional, part) for part in classes)}
+
+    pairs = [pairs_of(row) for row in rows]
+    missing, cover = set[tuple[int, int]]().union(*pairs), []
     while missing:
         best = max(range(len(rows)), key=lambda i: len(pairs[i] & missing))
         cover.append(rows[best])
