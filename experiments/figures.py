@@ -106,7 +106,7 @@ def draw_race(path: Path, runs: Mapping[str, Sequence[dict[str, Any]]]) -> None:
         seconds, values = zip(*points, strict=True)
         style = ("-", "--", ":")[i // 10 % 3]
         ax.plot(seconds, values, marker="o", markersize=3, linestyle=style, label=name)
-        last += values[len(values) // 2 :]  # the first are far above
+        last += values[(len(values) - 1) // 2 :]  # the first are far above
     margin = 0.1 * (max(last) - min(last)) + 1e-6
     ax.set_ylim(min(last) - margin, max(last) + margin)
     ax.set_xlabel("CPU-seconds of training")

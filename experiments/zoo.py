@@ -251,6 +251,7 @@ def section(
         "|---|---|---|---|---|---|",
     ]
     samples = []
+    records = {name: read_metrics(folder / name / "metrics.jsonl") for name in results}
     for name, found in sorted(results.items(), key=lambda item: item[1]["nats"]):
         experiment, speed = MODELS[name], speeds[f"zoo/{name}"]
         trained = 1e3 * experiment.batch_size / speed["step_ms"]
@@ -258,7 +259,11 @@ def section(
             f"| [{name}](#{name}) | {found['parameters']:,} | {found['training_cpu_seconds']:,.0f} "
             f"| {trained:,.3g} | {speed['drawn_per_s']:,.3g} | {figure(found['likelihood'])} |"
         )
-        samples += [f"### {name}", recipe(experiment), *filter(None, [NOTES.get(name)])]
+        samples += [
+            f"### {name}",
+            recipe(experiment, records[name][-1]["step"]),
+            *filter(None, [NOTES.get(name)]),
+        ]
         drawn = next((folder / name).glob("samples.*"))
         if drawn.suffix == ".txt":
             lines = drawn.read_text().strip().split("\n")
@@ -267,7 +272,6 @@ def section(
             mark = "!" if drawn.suffix == ".png" else ""
             samples.append(f"{mark}[samples of {name}]({name}/{drawn.name})")
     (score,) = {(r["likelihood"]["split"], r["likelihood"]["kind"]) for r in results.values()}
-    records = {name: read_metrics(folder / name / "metrics.jsonl") for name in results}
     draw_race(folder / f"{title.lower()}.png", records)
     return [
         f"## {title}", f"Test split: {', '.join(score)}, in nats an event and in bits/dim.",
@@ -281,12 +285,12 @@ def figure(likelihood: Mapping[str, Any]) -> str:
     return f"{told.nats:,.2f} ± {told.error:.2f} nats, {told.bits_per_dim:.3f} bits/dim"
 
 
-def recipe(experiment: Experiment) -> str:
+def recipe(experiment: Experiment, steps: int) -> str:
     """What was trained, and how."""
     model, training = experiment.model, experiment.training
     blocks = "" if model.ordering.block_size == 1 else f", in blocks {model.ordering.block}"
     return (
-        f"`{described(model.conditional)}`{blocks}; {training.steps:,} steps of "
+        f"`{described(model.conditional)}`{blocks}; {steps:,} steps of "
         f"{experiment.batch_size}, `{described(training.optimizer)}`"
     )
 
