@@ -43,16 +43,16 @@ from experiments.run import Data, Experiment, asked, dispatch, main, parse
 from experiments.shakespeare_transformer import SYMBOLS, Shakespeare
 from experiments.shakespeare_transformer import WINDOW as CHARACTERS
 from experiments.speech import WINDOW as SAMPLES
-from experiments.speech import Speech
+from experiments.speech import SampleSpeech, Speech
 
 PROGRAM = "python -m experiments.zoo"
 
 
 def schedule(steps: int, optimizer: Optimizer) -> Training:
-    """So many steps, with eight looks at the validation split."""
+    """So many steps, with four looks at the validation split."""
     return Training(
         steps=steps, optimizer=optimizer, log_every=max(steps // 40, 1),
-        validate_every=max(steps // 8, 1),
+        validate_every=max(steps // 4, 1),
     )  # fmt: skip
 
 
@@ -81,12 +81,18 @@ def text(conditional: Conditional, steps: int) -> Experiment:
     return Shakespeare(model=model, training=training, batch_size=32, folder=Path())
 
 
+class ShortSpeech(Speech):
+    """Speech, of which a second is drawn at each look."""
+
+    sample = SampleSpeech(seconds=1.0)
+
+
 def sound(conditional: Conditional, steps: int) -> Experiment:
     """Speech, sample by sample."""
     head = DiscretizedLogisticMixture(levels=256, components=10)
     model = ar.AutoregressiveModel(Raster((SAMPLES,)), conditional, head)
     training = schedule(steps, Muon(learning_rate=1e-2))
-    return Speech(model=model, training=training, batch_size=8, folder=Path())
+    return ShortSpeech(model=model, training=training, batch_size=8, folder=Path())
 
 
 def music(conditional: Conditional, steps: int) -> Experiment:
@@ -103,37 +109,37 @@ SMALL = {"layers": 4, "width": 128, "heads": 4, "dropout": 0.0}
 
 MODELS: dict[str, Experiment] = {
     "fvsbn": image(conditionals.FVSBN(), 20_000, AdamW(learning_rate=1e-3), 64),
-    "nade": image(conditionals.NADE(hidden=500), 5000, patch=4),
-    "made": image(conditionals.MADE(hidden=(8000,)), 2200, AdamW(learning_rate=1e-3), 128),
-    "pixelcnn": image(conditionals.PixelCNN(blocks=15, channels=16), 2100),
+    "nade": image(conditionals.NADE(hidden=500), 3300, patch=4),
+    "made": image(conditionals.MADE(hidden=(8000,)), 1500, AdamW(learning_rate=1e-3), 128),
+    "pixelcnn": image(conditionals.PixelCNN(blocks=15, channels=16), 1500),
     "gated_pixelcnn": image(
-        conditionals.GatedPixelCNN(layers=5, channels=48, head_channels=64), 2200, patch=2
+        conditionals.GatedPixelCNN(layers=5, channels=48, head_channels=64), 1700, patch=2
     ),
     "pixelcnn_plus_plus": image(
-        conditionals.PixelCNNPlusPlus(blocks=1, channels=48, scales=2, dropout=0.0), 1500, patch=2
+        conditionals.PixelCNNPlusPlus(blocks=1, channels=32, scales=2, dropout=0.0), 1100, patch=2
     ),
     "pixelsnail": image(
         conditionals.PixelSNAIL(stages=2, blocks=2, channels=48, dropout=0.0), 1500, patch=2
     ),
-    "row_lstm": image(conditionals.RowLSTM(layers=4, channels=16, head_channels=32), 2800),
+    "row_lstm": image(conditionals.RowLSTM(layers=4, channels=16, head_channels=32), 2200),
     "diagonal_bilstm": image(
-        conditionals.DiagonalBiLSTM(layers=3, channels=32, head_channels=64), 2500, patch=2
+        conditionals.DiagonalBiLSTM(layers=3, channels=32, head_channels=64), 1500, patch=2
     ),
-    "transformer": image(conditionals.Transformer(**SMALL), 2400, patch=4),
-    "image_gpt": image(conditionals.ImageGPT(**SMALL), 2400, patch=4),
+    "transformer": image(conditionals.Transformer(**SMALL), 2300, patch=4),
+    "image_gpt": image(conditionals.ImageGPT(**SMALL), 2000, patch=4),
     "image_transformer": image(
-        conditionals.ImageTransformer(**SMALL, query=(7,), memory=(14,)), 2400, patch=4
+        conditionals.ImageTransformer(**SMALL, query=(7,), memory=(14,)), 1500, patch=4
     ),
     "sparse_transformer": image(
-        conditionals.SparseTransformer(**SMALL, query_width=0), 2400, patch=4
+        conditionals.SparseTransformer(**SMALL, query_width=0), 1700, patch=4
     ),
-    "tcn": text(conditionals.TCN(layers=5, channels=128, kernel=3), 3800),
-    "gru": text(conditionals.GRU(layers=2, width=256), 1700),
-    "lru": text(conditionals.LRU(layers=4, width=128, state=128, dropout=0.0), 2300),
-    "mamba": text(conditionals.Mamba(layers=3, width=96), 900),
-    "wavenet": sound(conditionals.WaveNet(layers=9, stacks=2, channels=32, skip_channels=64), 600),
-    "s5": sound(conditionals.S5(layers=4, width=64, state=64, dropout=0.0), 1000),
-    "lstm": music(conditionals.LSTM(layers=2, width=256), 1200),
+    "tcn": text(conditionals.TCN(layers=5, channels=128, kernel=3), 2300),
+    "gru": text(conditionals.GRU(layers=2, width=256), 1250),
+    "lru": text(conditionals.LRU(layers=4, width=128, state=128, dropout=0.0), 1700),
+    "mamba": text(conditionals.Mamba(layers=3, width=96), 580),
+    "wavenet": sound(conditionals.WaveNet(layers=9, stacks=2, channels=32, skip_channels=64), 420),
+    "s5": sound(conditionals.S5(layers=4, width=64, state=64, dropout=0.0), 700),
+    "lstm": music(conditionals.LSTM(layers=2, width=256), 850),
 }
 
 NOTES: dict[str, str] = {}
