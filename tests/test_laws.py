@@ -3,7 +3,7 @@
 A new part is covered by one line in a list below.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import combinations, cycle, product
 from typing import Any
 
@@ -175,14 +175,6 @@ CONTEXTS: list[tuple[Context, Any]] = [  # with conditions
     (Tokens(5, 4, dropout=0.5), np.random.default_rng(0).integers(0, 5, (16, 4))),
     (Tokens(5, 6, width=8), np.array([[3, 1, 4, -1, -1]])),
 ]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compile_quickly() -> Iterator[None]:
-    """Hundreds of small programs that run once: compiling them is all the time they take."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def name(part: Any) -> str:
