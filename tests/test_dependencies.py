@@ -10,10 +10,11 @@ import ar_jax
 ROOT = Path(ar_jax.__file__).parent
 BELOW = {  # what the files of each part may import of ar_jax, besides themselves
     "checks": set(),
+    "splines": set(),
     "orderings": set(),
     "decoding": set(),
     "contexts": {"checks"},
-    "heads": {"checks"},
+    "heads": {"checks", "splines"},
     "conditionals": {"checks", "orderings"},
     "model": {"checks", "orderings", "decoding", "contexts", "heads", "conditionals"},
     "ensemble": {"orderings", "decoding", "contexts", "heads", "model"},
