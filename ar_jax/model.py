@@ -89,7 +89,7 @@ class AutoregressiveModel(nn.Module):
         context = self._context(condition, encoded)
         features = self.conditional(encoded, self.ordering, context, self._features)
         chex.assert_shape(features, (*steps.shape[:2], self._features))
-        return self.head.log_prob(features, steps)
+        return self.head.log_prob(self.head.after(features, shift(steps)), steps)
 
     def init_cache(self, batch: int, condition: Array | None = None) -> Cache:
         """The conditional's cache before the first step."""
@@ -97,16 +97,18 @@ class AutoregressiveModel(nn.Module):
         return self.conditional.init_cache(blank, self.ordering, self._context(condition, blank))
 
     def step(self, cache: Cache, previous: jax.Array, t: Any) -> tuple[Cache, jax.Array]:
-        """The features of step t `[batch, features]`, from the value at t - 1 (ignored at 0)."""
-        return self.conditional.step(
+        """The features of step t `[batch, features]`, from the value at t - 1 (at 0 zeros)."""
+        cache, features = self.conditional.step(
             cache, self._encode(previous), t, self.ordering, self._features
         )
+        return cache, self.head.after(features, previous)
 
     def extend(self, cache: Cache, previous: jax.Array, t: Any) -> tuple[Cache, jax.Array]:
         """The features of k steps `[batch, k, features]`, from values `[batch, k, block_size]`."""
-        return self.conditional.extend(
+        cache, features = self.conditional.extend(
             cache, self._encode(previous), t, self.ordering, self._features
         )
+        return cache, self.head.after(features, previous)
 
     def draw(
         self, cache: Cache, previous: jax.Array, t: Any, keys: jax.Array, sampler: Sampler
@@ -178,8 +180,8 @@ class AutoregressiveModel(nn.Module):
         """Raises ValueError when the parts do not fit together, or x or y does not fit them."""
         check_shape("x", x, ("batch", *self.ordering.event))
         check_positive(examples=len(x))
-        self.head.check("x", x)
         self.check_parts()
+        self.head.check("x", self.ordering.to_steps(np.asarray(x) if is_concrete(x) else x))
         self.context.check(condition, len(x))
 
     def check_parts(self) -> None:

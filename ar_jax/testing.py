@@ -2,17 +2,17 @@
 
     ar.testing.check_conditional(MyConditional(), ar.orderings.Raster((4, 3, 1)))
     ar.testing.check_rounding(MyConditional(), ar.orderings.Raster((4, 3, 1)))
-    ar.testing.check_head(MyHead(), block_size=2, values=3)
-    ar.testing.check_model(model, values=2)
+    ar.testing.check_head(MyHead(), block_size=2)
+    ar.testing.check_extremes(MyHead(), block_size=2)
+    ar.testing.check_model(model)
 
-They use random parameters, not initial ones, and all but `check_rounding` float64: the rounding of
-float32, about 4e-6, hides bugs. Each raises AssertionError with the name of the law that is broken.
+They use random parameters, not initial ones, and all but `check_rounding` and `check_extremes`
+float64: the rounding of float32, about 4e-6, hides bugs. Each raises AssertionError with the name of the law that is broken.
 """
 
 import math
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
-from itertools import product
 from typing import Any
 
 import flax.linen as nn
@@ -25,7 +25,7 @@ from scipy import stats
 from ar_jax.conditionals.base import Conditional
 from ar_jax.contexts import Context
 from ar_jax.decoding import Sampler, example_keys
-from ar_jax.heads.base import Head
+from ar_jax.heads import Head, Integers, Support
 from ar_jax.model import Array, AutoregressiveModel, sample
 from ar_jax.orderings import Ordering
 
@@ -211,25 +211,27 @@ def _before(steps: jax.Array) -> jax.Array:
     return jnp.concatenate([steps[:, -1:], steps[:, :-1]], axis=1)
 
 
-def check_head(head: Head, block_size: int, values: int = 0) -> None:
+def check_head(head: Head, block_size: int) -> None:
     """Probabilities sum to one, samples follow them, values outside the support have none.
 
     Args:
       head: any.
-      block_size: the number of variables of a step; 1 for a continuous head.
-      values: how many values a variable has, with few ** block_size; 0 for a continuous head.
+      block_size: the number of variables of a step: few, since sums and integrals are over all.
     """
     head.check_block(block_size)
+    support = head.support(block_size)
+    assert len(support) == block_size, "support tells of each variable"
     with jax.enable_x64(True):
         features = np.random.default_rng(0).normal(size=head.features(block_size))
-        everything = _enumerate(values, block_size) if values else np.zeros((1, block_size))
+        steps, weights, places = _grid(support)
+        everything = steps.astype(head.dtype)
 
         def everywhere(module: Head, value: jax.Array) -> jax.Array:
             encoded = module.encode(value)
             assert jnp.issubdtype(encoded.dtype, jnp.floating), "encode returns floating point"
             return module.log_prob(jnp.broadcast_to(features, (len(value), len(features))), value)
 
-        variables = random_variables(head, everything, method=everywhere)
+        variables = random_variables(head, everything[:1], method=everywhere)
         log_prob = jax.jit(lambda x: apply(head, variables, x, method=everywhere))
         count = 20_000
         drawn, drawn_log_prob = jax.jit(
@@ -243,23 +245,81 @@ def check_head(head: Head, block_size: int, values: int = 0) -> None:
             )
         )(example_keys(jax.random.key(0), count))
         assert drawn.dtype == head.dtype, "what is drawn has the head's dtype"
+        head.check("drawn", drawn)
         close(drawn_log_prob, log_prob(drawn), "sample returns log_prob of what it drew")
-        if values:
-            probability = np.exp(log_prob(everything))
-            close(probability.sum(), 1, "sums to one")
-            outside = everything.copy()
-            outside[:, -1] = values
-            assert np.all(log_prob(outside) == -np.inf), "values outside the support are impossible"
-            _check_frequencies(drawn, values, probability)
-        else:
-            line = np.linspace(-40, 40, 400_001)
-            density = np.exp(log_prob(line[:, None]))
-            mass = np.concatenate([[0], np.cumsum((density[1:] + density[:-1]) / 2)]) * (
-                line[1] - line[0]
-            )
-            np.testing.assert_allclose(mass[-1], 1, rtol=1e-6, err_msg="integrates to one")
-            fit = stats.kstest(np.asarray(drawn)[:, 0], lambda x: np.interp(x, line, mass))
-            assert fit.pvalue > CHANCE, f"samples follow the density (p = {fit.pvalue})"
+        probability = weights * np.exp(log_prob(everything))
+        finite = all(map(_is_finite, support))
+        law = "sums to one" if finite else "integrates to one"
+        exact = TOLERANCE if finite else 1e-6
+        np.testing.assert_allclose(probability.sum(), 1, exact, exact, err_msg=law)
+        cells = [_cells(x, p, probability) for x, p in zip(steps.T, places, strict=True)]
+        cell, drawn_cell = (
+            np.stack([np.searchsorted(e, x) for e, x in zip(cells, y.T, strict=True)], axis=-1)
+            for y in (steps, np.asarray(drawn))
+        )
+        _check_frequencies(drawn_cell, cell, probability)
+        for variable, kind in enumerate(support):
+            for value in _outside(kind):
+                outside = everything[:1].copy()
+                outside[:, variable] = value
+                law = "values outside the support are impossible"
+                assert np.all(log_prob(outside) == -np.inf), law
+
+
+def check_extremes(head: Head, block_size: int) -> None:
+    """Whatever the features, nothing overflows, and float32 is as good as its inputs.
+
+    Features are as large as 1e4 and as close to a value as float32 tells apart. Log-probabilities
+    are below infinity, their gradients finite, and in float32 they are what float64 makes of
+    features, parameters and values that differ in the last few bits.
+
+    Args:
+      head: any.
+      block_size: the number of variables of a step.
+    """
+    rng, count = np.random.default_rng(0), 600
+    close_by = float(np.nextafter(np.float32(0.3), np.float32(1)))
+    steps = np.stack([rng.choice(_extremes(kind), count) for kind in head.support(block_size)], -1)
+    choices = [-1e4, -90, -16.1, -1, 0, 0.3, close_by, 1.5, 16.1, 90, 1e4]
+    features = rng.choice(np.float32(choices), (count, head.features(block_size)))
+    value = np.asarray(steps, np.float32).astype(head.dtype)
+    variables = to_float32(random_variables(head, features, value, method=_score))
+
+    def scored(inputs: tuple[Any, ...]) -> tuple[jax.Array, Any]:
+        """One step's log-probability, and its gradient."""
+
+        def score(inputs: tuple[Any, ...]) -> jax.Array:
+            variables, features, value = inputs
+            batched = features[None], value[None]
+            return apply(head, variables, *batched, method=_score)[0]
+
+        return jax.value_and_grad(score, allow_int=True)(inputs)
+
+    every = jax.jit(jax.vmap(scored, ((None, 0, 0),)))
+    got, narrow = jax.tree.map(np.asarray, every((variables, features, value)))
+    with jax.enable_x64(True):
+        inputs = jax.tree.map(_to_float64, (variables, features, value))
+        inputs, (expected, wide) = jax.tree.map(np.asarray, (inputs, every(inputs)))
+    rounding = sum(
+        np.abs(x * slope).reshape(count, -1).sum(axis=1)
+        for x, slope in zip(*map(jax.tree.leaves, (inputs, wide)), strict=True)
+        if jnp.issubdtype(x.dtype, jnp.floating)
+    )
+    possible = np.isfinite(expected)
+    assert not np.isnan(got).any(), "log-probabilities are numbers"
+    assert np.all(got < np.inf), "densities are finite"
+    slopes = [x for x in jax.tree.leaves((narrow, wide)) if jnp.issubdtype(x.dtype, jnp.floating)]
+    assert all(np.isfinite(slope).all() for slope in slopes), "gradients are finite"
+    error = np.abs(got - expected)[possible]
+    bits = 16 * float(np.finfo(np.float32).eps)
+    allowed = bits * (1 + np.abs(expected) + rounding)[possible]
+    worst = np.argmax(error / allowed)
+    assert error[worst] <= allowed[worst], (
+        f"float32 is as good as its inputs: features {features[possible][worst]} and value "
+        f"{value[possible][worst]} give {got[possible][worst]}, not {expected[possible][worst]} "
+        f"within {allowed[worst]}"
+    )
+    np.testing.assert_array_equal(np.isfinite(got), possible, "what is possible in float32 is so")
 
 
 def check_context(context: Context, condition: Any) -> None:
@@ -297,20 +357,21 @@ def check_context(context: Context, condition: Any) -> None:
     assert same.any(), "dropout leaves some conditions"
 
 
-def check_model(model: AutoregressiveModel, values: int, condition: Any = None) -> None:
+def check_model(model: AutoregressiveModel, condition: Any = None) -> None:
     """The model sums to one, samples follow it, samplers and prefixes do what they say.
 
     Args:
-      model: over an event of few variables, so that all its events can be listed.
-      values: how many values a variable has; 0 for a continuous head, whose sum is left to
-        `check_head`.
+      model: over an event of few variables, so that all its events can be listed; the sums of
+        others than finite ones are left to `check_head`.
       condition: `[1, ...]`, one condition; None for none.
     """
     count, event = 4096, model.ordering.event  # one size, so that scoring compiles once
+    support = model.head.support(model.ordering.block_size) * model.ordering.length
+    finite = all(map(_is_finite, support))
     with jax.enable_x64(True):
-        size = int(np.prod(event))
-        everything = _enumerate(values, size) if values else np.zeros((1, size))
-        everything = everything.reshape(-1, *event)
+        steps = _grid(support)[0] if finite else np.zeros((1, len(support)))
+        steps = steps.astype(model.head.dtype)
+        everything = model.ordering.to_event(steps.reshape(len(steps), model.ordering.length, -1))
         variables = random_variables(model, everything[:1], condition)
 
         def tiled(batch: int) -> Any:
@@ -331,13 +392,14 @@ def check_model(model: AutoregressiveModel, values: int, condition: Any = None) 
 
         drawn, drawn_log_prob = draw(1)
         close(drawn_log_prob, score(drawn).sum(axis=1), "what sampling accumulates is log_prob")
-        if values:
+        if finite:
             probability = np.exp(score(everything).sum(axis=1))
             close(probability.sum(), 1, "sums to one")
-            _check_frequencies(np.asarray(drawn).reshape(count, size), values, probability)
+            drawn_steps = model.ordering.to_steps(np.asarray(drawn)).reshape(count, -1)
+            _check_frequencies(drawn_steps, steps, probability)
             greedy, _ = draw(1, sampler=Sampler(temperature=0.0))
             close(greedy, draw(2, sampler=Sampler(top_k=1))[0], "greedy is top-1")
-            kept, _ = draw(1, sampler=Sampler(top_k=values))
+            kept, _ = draw(1, sampler=Sampler(top_k=1 + max(kind.largest for kind in support)))
             close(kept, drawn, "cutting nothing changes nothing")
         else:
             greedy, again = (draw(key, sampler=Sampler(temperature=0.0))[0] for key in (1, 2))
@@ -357,7 +419,7 @@ def check_model(model: AutoregressiveModel, values: int, condition: Any = None) 
         # Smaller parameters: with random ones of size 1 a continuous density can be too steep for
         # the rounding of x itself.
         calm = jax.tree.map(lambda x: 0.3 * x, variables)
-        x = drawn if values else np.random.default_rng(1).normal(size=(count, *event))
+        x = drawn
         wide = log_probs(calm, x)
     narrow = log_probs(*to_float32((calm, x)))
     law = "float32 agrees with float64"
@@ -480,21 +542,100 @@ def resized(x: Any, count: int) -> np.ndarray:
     return np.resize(x, (count, *np.shape(x)[1:]))
 
 
-def _enumerate(values: int, variables: int) -> np.ndarray:
-    """`[values ** variables, variables]`: everything there is."""
-    return np.array(list(product(range(values), repeat=variables)), np.int32)
+def _score(head: Head, features: jax.Array, value: jax.Array) -> jax.Array:
+    """The log-probability, where `init` sees what `encode` has too."""
+    head.encode(value)
+    return head.log_prob(features, value)
 
 
-def _check_frequencies(drawn: Any, values: int, probability: np.ndarray) -> None:
-    """Chi-squared, the rarest events together; fails by chance with odds `CHANCE`."""
-    place = values ** np.arange(np.shape(drawn)[1])[::-1]
-    observed = np.bincount(np.asarray(drawn) @ place, minlength=len(probability))
-    expected = len(drawn) * probability
+def _to_float64(x: Any) -> jax.Array:
+    return jnp.asarray(x, float if jnp.issubdtype(x.dtype, jnp.floating) else None)
+
+
+def _is_finite(kind: Support) -> bool:
+    """Whether all its values can be listed."""
+    return isinstance(kind, Integers) and kind != Integers()
+
+
+def _grid(support: tuple[Support, ...]) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
+    """All steps, or points to integrate over.
+
+    Returns:
+      Steps `[points, variables]`, their weights `[points]`, and for each variable the places, in
+      its own order, of the points `[points]`.
+    """
+    infinite = sum(not _is_finite(kind) for kind in support)
+    listed = math.prod(kind.largest + 1 for kind in support if _is_finite(kind))
+    count = int((400_000 / listed) ** (1 / max(infinite, 1)))
+    nodes, weights = zip(*(_nodes(kind, min(count, 100_000)) for kind in support), strict=True)
+    places = [place.ravel() for place in np.indices([len(x) for x in nodes])]
+    steps = np.stack([x[place] for x, place in zip(nodes, places, strict=True)], axis=-1)
+    weight = np.prod([w[place] for w, place in zip(weights, places, strict=True)], axis=0)
+    return steps, weight, places
+
+
+def _nodes(kind: Support, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Where to look, and what it weighs, so that sums over it are sums or integrals."""
+    if isinstance(kind, Integers):
+        nodes = np.arange(min(kind.largest + 1, count))
+        return nodes, np.ones(len(nodes))
+    # Double exponential quadrature (Takahasi and Mori): the ends, or infinity, are far away.
+    t = np.linspace(-5, 5, count) if np.isinf(kind.low) else np.linspace(-3, 3, count)
+    u, slope = np.pi / 2 * np.sinh(t), np.pi / 2 * np.cosh(t) * (t[1] - t[0])
+    if np.isinf(kind.low):
+        return np.sinh(u), np.cosh(u) * slope
+    half = (kind.high - kind.low) / 2
+    return kind.low + half * (1 + np.tanh(u)), half * slope / np.cosh(u) ** 2
+
+
+def _cells(nodes: np.ndarray, places: np.ndarray, probability: np.ndarray) -> np.ndarray:
+    """Edges between at most 10 cells of a variable that are about as likely.
+
+    A likely value of a few has one of its own.
+    """
+    mass = np.bincount(places, probability)
+    nodes = nodes[np.unique(places, return_index=True)[1]]
+    cell = np.floor(10 * (np.cumsum(mass) - mass / 2))
+    last = np.flatnonzero(np.diff(cell))
+    return (nodes[last] + nodes[last + 1]) / 2
+
+
+def _outside(kind: Support) -> list[float]:
+    """Values that are not in it."""
+    if isinstance(kind, Integers):
+        return [-1, kind.largest + 1] if _is_finite(kind) else [-1]
+    return [end for end in (2 * kind.low, 2 * kind.high) if np.isfinite(end)]
+
+
+def _extremes(kind: Support) -> list[float]:
+    """Values at which formulas break."""
+    if isinstance(kind, Integers):
+        few = [0, 1, 2, 7, 30, 127, 128, 254, 255, 1000, 10**6, kind.largest - 1, kind.largest]
+        return [value for value in few if 0 <= value <= kind.largest]
+    few = [kind.low, -1e4, -1, -1e-7, 0, 1e-7, 0.3, 0.5, 1, 1.5, 3, 30, 1e4, kind.high]
+    return [value for value in few if np.isfinite(value) and kind.low <= value <= kind.high]
+
+
+def _check_frequencies(drawn: Any, everything: np.ndarray, probability: np.ndarray) -> None:
+    """Chi-squared, the rarest events together; fails by chance with odds `CHANCE`.
+
+    Args:
+      drawn: `[draws, variables]`, integers.
+      everything: `[events, variables]`, integers, in which the same may come several times.
+      probability: `[events]`, of each.
+    """
+    sides = everything.max(axis=0) + 1
+    drawn, everything = (np.ravel_multi_index(x.T, sides) for x in (np.asarray(drawn), everything))
+    observed = np.bincount(drawn, minlength=math.prod(sides))
+    expected = len(drawn) * np.bincount(everything, probability, math.prod(sides))
+    possible = expected > 0
+    assert not observed[~possible].any(), "the impossible is not drawn"
+    observed, expected = observed[possible], expected[possible]
     rare = expected < 5
     if rare.any():
         observed = np.append(observed[~rare], observed[rare].sum())
         expected = np.append(expected[~rare], expected[rare].sum())
-    if expected[-1] < 5:  # what is left is too rare even together: join the next
+    if expected[-1] < 5 and len(expected) > 1:  # what is left is too rare even together: join the next
         observed = np.append(observed[:-2], observed[-2:].sum())
         expected = np.append(expected[:-2], expected[-2:].sum())
     assert len(expected) > 1, "too many values to count how often each is drawn"

@@ -48,7 +48,11 @@ from ar_jax.heads import (
     DiscretizedLogisticMixture,
     GaussianMixture,
     Head,
+    LogisticMixture,
+    MultivariateGaussianMixture,
     Nested,
+    StudentTMixture,
+    VonMisesMixture,
 )
 from ar_jax.orderings import ColumnMajor, Ordering, Permutation, Raster, Reversed, Snake
 
@@ -145,13 +149,18 @@ CONDITIONALS = SEQUENCE_CONDITIONALS + IMAGE_CONDITIONALS
 
 ONE_OF_EACH = list({type(net): net for net in CONDITIONALS}.values())
 
-HEADS: list[tuple[Head, int, Event, Event]] = [  # with its number of values, event and block
-    (Bernoulli(), 2, (3, 2, 1), (1, 1, 1)),
-    (Bernoulli(), 2, (4, 2, 1), (2, 1, 1)),
-    (Categorical(3), 3, (3, 2, 1), (1, 1, 1)),
-    (DiscretizedLogisticMixture(levels=4, components=3), 4, (2, 2, 1), (1, 1, 1)),
-    (DiscretizedLogisticMixture(levels=2, components=3, channels=3), 2, (2, 1, 3), (1, 1, 3)),
-    (GaussianMixture(3), 0, (3, 2, 1), (1, 1, 1)),
+HEADS: list[tuple[Head, Event, Event]] = [  # with event and block
+    (Bernoulli(), (3, 2, 1), (1, 1, 1)),
+    (Bernoulli(), (4, 2, 1), (2, 1, 1)),
+    (Categorical(3), (3, 2, 1), (1, 1, 1)),
+    (DiscretizedLogisticMixture(levels=4, components=3), (2, 2, 1), (1, 1, 1)),
+    (DiscretizedLogisticMixture(levels=2, components=3, channels=3), (2, 1, 3), (1, 1, 3)),
+    (GaussianMixture(3), (3, 2, 1), (1, 1, 1)),
+    (GaussianMixture(3, group=2), (3, 2), (1, 2)),
+    (MultivariateGaussianMixture(2, group=2), (3, 2), (1, 2)),
+    (LogisticMixture(3), (3, 2, 1), (1, 1, 1)),
+    (StudentTMixture(3), (3, 2, 1), (1, 1, 1)),
+    (VonMisesMixture(3), (3, 2, 1), (1, 1, 1)),
     (
         Nested(
             ar.AutoregressiveModel(
@@ -161,7 +170,6 @@ HEADS: list[tuple[Head, int, Event, Event]] = [  # with its number of values, ev
                 context=Vector(7),
             )
         ),
-        2,
         (4, 2, 1),
         (2, 2, 1),
     ),
@@ -253,9 +261,14 @@ def test_a_conditional_follows_sequences_and_single_steps(conditional: Condition
     ar.testing.check_conditional(conditional, Raster((2, 2, 1), (2, 2, 1)), context_length=0)
 
 
-@pytest.mark.parametrize(("head", "values", "event", "block"), HEADS, ids=name)
-def test_a_head_is_a_distribution(head: Head, values: int, event: Event, block: Event) -> None:
-    ar.testing.check_head(head, int(np.prod(block)), values)
+@pytest.mark.parametrize(("head", "event", "block"), HEADS, ids=name)
+def test_a_head_is_a_distribution(head: Head, event: Event, block: Event) -> None:
+    ar.testing.check_head(head, int(np.prod(block)))
+
+
+@pytest.mark.parametrize(("head", "event", "block"), HEADS, ids=name)
+def test_a_head_bears_extremes(head: Head, event: Event, block: Event) -> None:
+    ar.testing.check_extremes(head, int(np.prod(block)))
 
 
 @pytest.mark.parametrize(("context", "condition"), CONTEXTS, ids=name)
@@ -307,10 +320,10 @@ def part_name(part: Any) -> str:
 
 
 def test_a_model_sums_to_one_and_samples_what_it_scores(parts: Any) -> None:
-    conditional, ordering, (head, values, event, block), (context, conditions) = parts
+    conditional, ordering, (head, event, block), (context, conditions) = parts
     model = ar.AutoregressiveModel(ordering(event, block), conditional, head, context)
     condition = None if conditions is None else conditions[:1]
-    ar.testing.check_model(model, values, condition)
+    ar.testing.check_model(model, condition)
 
 
 LARGER = [

@@ -197,7 +197,7 @@ def pool(context: Context) -> jax.Array:
 
 def shift(x: jax.Array) -> jax.Array:
     """One step later, zeros first: `[batch, length, ...]` -> the same."""
-    return jnp.roll(x, 1, axis=1).at[:, 0].set(0)
+    return jnp.roll(x, 1, axis=1).at[:, 0].set(jnp.zeros_like(x[:, 0]))
 
 
 def flat(dense: nn.Dense, x: jax.Array) -> jax.Array:

@@ -6,7 +6,10 @@ from typing import Any, Protocol
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
+
+from ar_jax.heads.support import Support
 
 
 class Sampler(Protocol):
@@ -77,8 +80,23 @@ class Head(nn.Module, ABC):
         """Of the values."""
 
     @abstractmethod
+    def support(self, block_size: int) -> tuple[Support, ...]:
+        """What each variable of a step can be."""
+
+    def after(self, features: jax.Array, previous: jax.Array) -> jax.Array:
+        """The features of a step, where the step before it decides something about it.
+
+        Args:
+          features: `[..., features]`, from the conditional.
+          previous: `[..., block_size]`, the step before; zeros before the first.
+        """
+        return features
+
     def check(self, name: str, value: Any) -> None:
-        """Raises ValueError when there are values outside the support."""
+        """Raises ValueError when steps `[..., block_size]` have values outside the support."""
+        support = self.support(np.shape(value)[-1])
+        for kind in set(support):
+            kind.check(name, value[..., [one == kind for one in support]])
 
     def check_block(self, block_size: int) -> None:
         """Raises ValueError when a step of this many variables does not fit."""

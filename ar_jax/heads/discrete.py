@@ -1,15 +1,15 @@
 """Families of a finite set of values."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import Literal
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from ar_jax.checks import check_integers
 from ar_jax.heads.base import Family, Sampler, widen
+from ar_jax.heads.support import Integers, Support
 
 
 class Discrete(Family):
@@ -55,34 +55,50 @@ class Bernoulli(Discrete):
         logit = parameters[..., 0]
         return jnp.stack([jax.nn.log_sigmoid(-logit), jax.nn.log_sigmoid(logit)], axis=-1)
 
-    def check(self, name: str, value: Any) -> None:
-        check_integers(name, value, 0, 1)
+    def support(self, block_size: int) -> tuple[Support, ...]:
+        return (Integers(1),) * block_size
 
 
 class Categorical(Discrete):
-    """One of several values; its features are their logits. Conditionals see an embedding.
+    """One of several values. Conditionals see an embedding.
 
     Attributes:
       values: how many there are.
       embedding: size of the embedding of one variable.
+      unembedding: what makes the logits of the features: nothing, they are the logits; or, of
+        features of the embedding's size, the embedding itself, transposed (arXiv 1608.05859), or a
+        matrix of its own.
     """
 
     values: int
     embedding: int = 32
+    unembedding: Literal["none", "tied", "own"] = "none"
 
     def setup(self) -> None:
         self.embed = nn.Embed(self.values, self.embedding)
+        if self.unembedding == "own":
+            self.unembed = nn.Dense(self.values, use_bias=False)
 
     @property
     def parameters(self) -> int:
-        return self.values
+        return self.values if self.unembedding == "none" else self.embedding
 
     def encode(self, value: jax.Array) -> jax.Array:
         possible = jnp.clip(value, 0, self.values - 1)  # log_prob tells of the others
         return self.embed(possible).reshape(*value.shape[:-1], -1)
 
-    def log_masses(self, parameters: jax.Array) -> jax.Array:
-        return jax.nn.log_softmax(parameters, axis=-1)
+    def logits(self, parameters: jax.Array) -> jax.Array:
+        """Of every value: `[..., parameters]` -> `[..., values]`."""
+        match self.unembedding:
+            case "none":
+                return parameters
+            case "tied":
+                return self.embed.attend(parameters)
+            case "own":
+                return self.unembed(parameters)
 
-    def check(self, name: str, value: Any) -> None:
-        check_integers(name, value, 0, self.values - 1)
+    def log_masses(self, parameters: jax.Array) -> jax.Array:
+        return jax.nn.log_softmax(self.logits(parameters), axis=-1)
+
+    def support(self, block_size: int) -> tuple[Support, ...]:
+        return (Integers(self.values - 1),) * block_size
