@@ -3,7 +3,7 @@
 from ar_jax import conditionals, contexts, heads, orderings
 from ar_jax.decoding import Sampler
 from ar_jax.ensemble import Ensemble
-from ar_jax.model import AutoregressiveModel, sample
+from ar_jax.model import AutoregressiveModel, sample, stream
 
 __all__ = [
     "AutoregressiveModel",
@@ -14,4 +14,5 @@ __all__ = [
     "heads",
     "orderings",
     "sample",
+    "stream",
 ]

@@ -1,6 +1,7 @@
 """The autoregressive model: an ordering, a conditional, a head and a context, composed."""
 
 import dataclasses
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Protocol
 
@@ -13,7 +14,7 @@ import numpy as np
 from ar_jax.checks import check_integers, check_positive, check_shape, is_concrete
 from ar_jax.conditionals.base import Cache, Conditional, shift
 from ar_jax.contexts import Context, Nothing, Vectors
-from ar_jax.decoding import Sampler, decode, example_keys
+from ar_jax.decoding import Known, Sampler, advance, decode, example_keys
 from ar_jax.heads.base import Head
 from ar_jax.orderings import Ordering
 
@@ -110,6 +111,15 @@ class AutoregressiveModel(nn.Module):
         )
         return cache, self.head.after(features, previous)
 
+    def begin(
+        self, batch: int, condition: Array | None = None, first: jax.Array | None = None
+    ) -> tuple[Cache, jax.Array]:
+        """The cache after known first steps `[batch, n, block_size]`, and the last of these."""
+        cache = self.init_cache(batch, condition)
+        if first is None or first.shape[1] == 0:
+            return cache, self.blank(batch)
+        return self.extend(cache, shift(first), 0)[0], first[:, -1]
+
     def draw(
         self, cache: Cache, previous: jax.Array, t: Any, keys: jax.Array, sampler: Sampler
     ) -> tuple[Cache, jax.Array, jax.Array]:
@@ -122,7 +132,7 @@ class AutoregressiveModel(nn.Module):
         keys: jax.Array,
         condition: jax.Array | None = None,
         sampler: Sampler = Sampler(),
-        prefix: tuple[jax.Array, jax.Array] | None = None,
+        prefix: Known | None = None,
         prefilled: int = 0,
     ) -> tuple[jax.Array, jax.Array]:
         """Draws events; `sample` is the interface to this.
@@ -138,11 +148,8 @@ class AutoregressiveModel(nn.Module):
           Events `[batch, *event]`, and the log-probability of what was drawn `[batch]` nats.
         """
         model, variables = self.unbind()
-        cache, previous = self.init_cache(len(keys), condition), self.blank(len(keys))
         first = None if prefix is None else prefix[0][:, :prefilled]
-        if first is not None and prefilled:
-            cache, _ = self.extend(cache, shift(first), 0)
-            previous = first[:, -1]
+        cache, previous = self.begin(len(keys), condition, first)
 
         def step(cache: Cache, previous: jax.Array, t: jax.Array, keys: jax.Array) -> Any:
             return model.apply(variables, cache, previous, t, keys, sampler, method="draw")
@@ -168,6 +175,8 @@ class AutoregressiveModel(nn.Module):
 
     def _context(self, condition: Array | None, encoded: jax.Array) -> Vectors:
         """The context's vectors, of the dtype of the encoded steps, and their mask."""
+        if self.context.of_steps and condition is not None:
+            condition = self._encode(jnp.asarray(condition))
         vectors, mask = self.context(condition, len(encoded))
         chex.assert_equal_shape_prefix([vectors, mask], 2)
         return vectors.astype(encoded.dtype), mask
@@ -225,6 +234,86 @@ def sample(
     Raises:
       ValueError: when the sampler, the condition or the prefix does not fit the model.
     """
+    given = _check_given(model, condition, batch_size, sampler, prefix, prefix_lengths)
+    events, log_prob = _sample(model, variables, key, given)
+    return (events, log_prob) if return_log_prob else events
+
+
+def stream(
+    model: AutoregressiveModel,
+    variables: Variables,
+    key: jax.Array,
+    *,
+    condition: Array | None = None,
+    batch_size: int | None = None,
+    sampler: Sampler = Sampler(),
+    prefix: Array | None = None,
+    prefix_lengths: Array | None = None,
+) -> Iterator[jax.Array]:
+    """Draws as `sample` does, and gives each step as soon as it is drawn.
+
+    The draws are those of `sample`, up to rounding. A step is a compiled program of its own, so
+    that the event as a whole takes longer.
+
+    Args: as of `sample`.
+
+    Yields:
+      `[batch, block_size]`: the values of one step after the other, the first after those that
+      the prefix knows of every example.
+
+    Raises:
+      ValueError: when the sampler, the condition or the prefix does not fit the model.
+    """
+    given = _check_given(model, condition, batch_size, sampler, prefix, prefix_lengths)
+
+    def draw() -> Iterator[jax.Array]:
+        keys = example_keys(key, given.batch)
+        cache, previous = _begin(model, variables, given)
+        for t in range(given.prefilled, model.ordering.length):
+            cache, previous = _advance(
+                model, variables, cache, previous, keys, jnp.asarray(t), given.sampler, given.rest
+            )
+            yield previous
+
+    return draw()
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("condition", "sampler", "prefix"),
+    meta_fields=("batch", "prefilled"),
+)
+@dataclasses.dataclass(frozen=True)
+class _Given:
+    """What events are drawn from, checked."""
+
+    batch: int
+    condition: jax.Array | None
+    sampler: Sampler
+    prefix: Known | None
+    prefilled: int
+    """How many steps are known of every example."""
+
+    @property
+    def first(self) -> jax.Array | None:
+        """The steps that are known of every example."""
+        return None if self.prefix is None else self.prefix[0][:, : self.prefilled]
+
+    @property
+    def rest(self) -> Known | None:
+        """The prefix, if it has more than these."""
+        longer = self.prefix is not None and self.prefix[0].shape[1] > self.prefilled
+        return self.prefix if longer else None
+
+
+def _check_given(
+    model: Model,
+    condition: Array | None,
+    batch_size: int | None,
+    sampler: Sampler,
+    prefix: Array | None,
+    prefix_lengths: Array | None,
+) -> _Given:
     given = {"condition": condition, "prefix": prefix}
     sizes = {name: len(np.atleast_1d(x)) for name, x in given.items() if x is not None}
     sizes |= {} if batch_size is None else {"batch_size": int(batch_size)}
@@ -248,31 +337,46 @@ def sample(
         raise ValueError("prefix_lengths: expected a prefix as well, got None")
     else:
         known, prefilled = None, 0
-    events, log_prob = _sample(model, variables, key, condition, sampler, known, batch, prefilled)
-    return (events, log_prob) if return_log_prob else events
+    return _Given(batch, condition, sampler, known, prefilled)
 
 
-@partial(jax.jit, static_argnames=("model", "batch", "prefilled"))
+@partial(jax.jit, static_argnames="model")
 def _sample(
-    model: Model,
-    variables: Variables,
-    key: jax.Array,
-    condition: Array | None,
-    sampler: Sampler,
-    prefix: tuple[jax.Array, jax.Array] | None,
-    batch: int,
-    prefilled: int,
+    model: Model, variables: Variables, key: jax.Array, given: _Given
 ) -> tuple[jax.Array, jax.Array]:
-    keys = example_keys(key, batch)
+    keys = example_keys(key, given.batch)
     decoded: Any = model.apply(
-        variables, keys, condition, sampler, prefix, prefilled, method="decode"
-    )
+        variables, keys, given.condition, given.sampler, given.prefix, given.prefilled,
+        method="decode",
+    )  # fmt: skip
     return decoded
 
 
-def _check_prefix(
-    model: Model, prefix: Array, lengths: Array | None
-) -> tuple[tuple[jax.Array, jax.Array], int]:
+@partial(jax.jit, static_argnames="model")
+def _begin(model: Model, variables: Variables, given: _Given) -> tuple[Cache, jax.Array]:
+    begun: Any = model.apply(variables, given.batch, given.condition, given.first, method="begin")
+    return begun
+
+
+@partial(jax.jit, static_argnames="model", donate_argnames="cache")
+def _advance(
+    model: Model,
+    variables: Variables,
+    cache: Cache,
+    previous: jax.Array,
+    keys: jax.Array,
+    t: jax.Array,
+    sampler: Sampler,
+    known: Known | None,
+) -> tuple[Cache, jax.Array]:
+    def step(*state: Any) -> Any:
+        return model.apply(variables, *state, sampler, method="draw")
+
+    cache, value, _ = advance(step, cache, previous, keys, t, known)
+    return cache, value
+
+
+def _check_prefix(model: Model, prefix: Array, lengths: Array | None) -> tuple[Known, int]:
     """The prefix and how many of its steps count for each example, and for every one."""
     check_shape("prefix", prefix, ("batch", "n", model.ordering.block_size))
     batch, count = np.shape(prefix)[:2]
