@@ -73,6 +73,11 @@ def inverse_rational_quadratic(
     return jnp.where(inside, x, y), jnp.where(inside, -_log_slope(z, w, s, d0, d1), 0)
 
 
+def squash(x: jax.Array, limit: float) -> jax.Array:
+    """To (-limit, limit), with slope 1 at 0."""
+    return x / (1 + jnp.abs(x) / limit)
+
+
 class _Knots(NamedTuple):
     """All knots, or one for each x: `[..., bins + 1]` or `[...]`."""
 
@@ -88,18 +93,13 @@ def _knots(parameters: jax.Array, bound: float, min_slope: float) -> _Knots:
     one = jnp.ones((*parameters.shape[:-1], 1), parameters.dtype)
 
     def edges(sizes: jax.Array) -> jax.Array:
-        shares = jax.nn.softmax(_squash(sizes, limit / 2), axis=-1)
+        shares = jax.nn.softmax(squash(sizes, limit / 2), axis=-1)
         inner = bound * (2 * jnp.cumsum(shares, axis=-1)[..., :-1] - 1)
         return jnp.concatenate([-bound * one, inner, bound * one], axis=-1)
 
     # At the ends the slope is 1, that of the identity outside.
-    slopes = jnp.concatenate([one, jnp.exp(_squash(slopes, limit)), one], axis=-1)
+    slopes = jnp.concatenate([one, jnp.exp(squash(slopes, limit)), one], axis=-1)
     return _Knots(edges(widths), edges(heights), slopes)
-
-
-def _squash(x: jax.Array, limit: float) -> jax.Array:
-    """To (-limit, limit), with slope 1 at 0."""
-    return x / (1 + jnp.abs(x) / limit)
 
 
 def _ends(knots: _Knots, at: jax.Array, edges: jax.Array) -> tuple[_Knots, _Knots]:
