@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
+from ar_jax.checks import is_concrete
 from ar_jax.heads.support import Support
 
 
@@ -94,9 +95,11 @@ class Head(nn.Module, ABC):
 
     def check(self, name: str, value: Any) -> None:
         """Raises ValueError when steps `[..., block_size]` have values outside the support."""
-        support = self.support(np.shape(value)[-1])
+        value = np.asarray(value) if is_concrete(value) else value
+        support = self.support(value.shape[-1])
         for kind in set(support):
-            kind.check(name, value[..., [one == kind for one in support]])
+            which = [variable for variable, one in enumerate(support) if one == kind]
+            kind.check(name, value[..., np.array(which)])
 
     def check_block(self, block_size: int) -> None:
         """Raises ValueError when a step of this many variables does not fit."""

@@ -8,8 +8,10 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from ar_jax.checks import check_levels
 from ar_jax.heads.base import Family, Sampler, widen
 from ar_jax.heads.support import Integers, Support
+from ar_jax.mu_law import expand
 
 
 class Discrete(Family):
@@ -102,3 +104,31 @@ class Categorical(Discrete):
 
     def support(self, block_size: int) -> tuple[Support, ...]:
         return (Integers(self.values - 1),) * block_size
+
+
+class MuLaw(Discrete):
+    """One of the levels of mu-law sound (WaveNet, arXiv 1609.03499); its features are their logits.
+
+    Conditionals see the amplitude that the level stands for, -1 ... 1.
+
+    Attributes:
+      levels: how many, at least 2; those of `ar_jax.data.mu_law` are 256.
+    """
+
+    levels: int = 256
+
+    @property
+    def parameters(self) -> int:
+        return self.levels
+
+    def encode(self, value: jax.Array) -> jax.Array:
+        return expand(jnp.asarray(value, jnp.result_type(float)), self.levels)
+
+    def log_masses(self, parameters: jax.Array) -> jax.Array:
+        return jax.nn.log_softmax(parameters, axis=-1)
+
+    def support(self, block_size: int) -> tuple[Support, ...]:
+        return (Integers(self.levels - 1),) * block_size
+
+    def check_block(self, block_size: int) -> None:
+        check_levels(self.levels)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
+from ar_jax.checks import check_levels
 from ar_jax.heads.base import Head, Sampler, widen
 from ar_jax.heads.mixture import LocationScaleMixture
 from ar_jax.heads.support import Integers, Support
@@ -164,8 +165,7 @@ class DiscretizedLogisticMixture(Head):
         return (Integers(self.levels - 1),) * block_size
 
     def check_block(self, block_size: int) -> None:
-        if self.levels < 2:
-            raise ValueError(f"levels: expected at least 2, got {self.levels}")
+        check_levels(self.levels)
         if block_size % self.channels:
             raise ValueError(
                 f"block: expected a multiple of {self.channels} variables, since the head chains "

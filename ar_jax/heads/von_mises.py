@@ -50,8 +50,8 @@ class VonMisesMixture(Mixture):
             proposed = scale * jax.random.truncated_normal(gaussian, -pi / scale, pi / scale)
             excess = jnp.sin(proposed / 2) ** 2 - (proposed / pi) ** 2  # at least 0
             chance = jnp.exp(-2 * concentration * excess)
-            lucky = jax.random.uniform(uniform, chance.shape, chance.dtype) < chance
-            return key, jnp.where(accepted, angle, proposed), accepted | lucky
+            unlucky = jax.random.uniform(uniform, chance.shape, chance.dtype) >= chance
+            return key, jnp.where(accepted, angle, proposed), accepted | ~unlucky  # NaN is accepted
 
         start = key, jnp.zeros_like(mean), jnp.zeros(mean.shape, bool)
         _, angle, _ = jax.lax.while_loop(lambda state: ~state[2].all(), propose, start)
