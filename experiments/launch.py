@@ -81,7 +81,7 @@ def experiments() -> dict[str, str]:
     return {
         name: text.partition("\n")[0].strip('"')
         for name, text in texts.items()
-        if "\nif __name__ ==" in text and name not in ("launch", "zoo")
+        if "\nif __name__ ==" in text and name not in ("launch", "zoo", "gpt2")
     }
 
 

@@ -76,9 +76,9 @@ def test_one_set_of_parameters_serves_events_of_several_lengths():
     short = model.clone(ordering=Raster((4,)))
     got = short.apply(variables, x[:, :4], x[:, :1], method="step_log_probs")
     np.testing.assert_allclose(got, each[:, :4], rtol=1e-5, atol=1e-6)
+    long, x = model.clone(ordering=Raster((10,))), np.zeros((1, 10), int)
     with pytest.raises(ValueError, match="places: expected at least the event's 10, got 9"):
-        x = np.zeros((1, 10), int)
-        model.clone(ordering=Raster((10,))).apply(variables, x, LAST)
+        long.apply(variables, x, LAST)
 
 
 @pytest.mark.parametrize(

@@ -71,8 +71,8 @@ class Family(ABC):
     """The fields in which their networks differ, or which are no part of a checkpoint."""
 
     @abstractmethod
-    def model(self, config: Config, length: int) -> AutoregressiveModel:
-        """The model that a configuration describes; a length of 0 stands for all positions."""
+    def model(self, config: Config) -> AutoregressiveModel:
+        """The model that a configuration describes, as long as it has positions."""
 
     @abstractmethod
     def config(self, model: AutoregressiveModel) -> dict[str, Any]:
@@ -83,10 +83,10 @@ class Family(ABC):
         """All parameters but the unembedding's."""
 
     def load(
-        self, folder: Path, config: Config, length: int, dtype: DTypeLike
+        self, folder: Path, config: Config, dtype: DTypeLike
     ) -> tuple[AutoregressiveModel, Variables]:
         """The model and its variables."""
-        model = self.model(config, length)
+        model = self.model(config)
         model.check_parts()
         shapes, arrays = _shapes(model), {}
         with open_tensors(folder) as stored:
@@ -112,6 +112,7 @@ class Family(ABC):
         """Writes a new folder."""
         self._check(model)
         model.check_parts()
+        described = self.config(model)
         arrays = _flat(variables)
         shapes, got = _shapes(model), {name: np.shape(array) for name, array in arrays.items()}
         for name in sorted(shapes.keys() | got.keys()):
@@ -127,7 +128,7 @@ class Family(ABC):
         tied = model.head.unembedding == "tied"
         common = {"tie_word_embeddings": tied, "vocab_size": model.head.values, "dtype": dtype}
         nothing = {"bos_token_id": None, "eos_token_id": None}
-        write(folder, {**nothing, **config, **common, **self.config(model)}, tensors)
+        write(folder, {**nothing, **config, **common, **described}, tensors)
 
     def _parts(self, model: AutoregressiveModel) -> list[Part]:
         assert isinstance(model.conditional, Transformer)
@@ -177,16 +178,6 @@ def language_model(
         Categorical(vocabulary, embedding=net.width, unembedding="tied" if tied else "own"),
         FirstToken(vocabulary),
     )
-
-
-def event_length(length: int, positions: int) -> int:
-    """How many tokens follow the first."""
-    if not 0 <= length <= positions:
-        raise ValueError(
-            f"length: expected 1 to the checkpoint's {positions} positions, or 0 for all of them, "
-            f"got {length}"
-        )
-    return length or positions
 
 
 def _shapes(model: AutoregressiveModel) -> dict[str, tuple[int, ...]]:

@@ -4,7 +4,7 @@ from typing import Any
 
 from ar_jax.conditionals import Learned, Transformer
 from ar_jax.interop.checkpoint import Config
-from ar_jax.interop.family import Family, Part, event_length, language_model
+from ar_jax.interop.family import Family, Part, language_model
 from ar_jax.model import AutoregressiveModel
 
 ACTIVATIONS = {"gelu_new": "gelu", "relu": "relu", "quick_gelu": "quick_gelu"}
@@ -19,7 +19,7 @@ class GPT2(Family):
     like = Transformer(positions=Learned(), projections=False, context_start=True)
     free = (*Family.free, "activation")
 
-    def model(self, config: Config, length: int) -> AutoregressiveModel:
+    def model(self, config: Config) -> AutoregressiveModel:
         config.choice("scale_attn_weights", [True], True)
         config.choice("scale_attn_by_inverse_layer_idx", [False], False)
         config.choice("add_cross_attention", [False], False)
@@ -35,22 +35,26 @@ class GPT2(Family):
                 config.choice("activation_function", list(ACTIVATIONS), "gelu_new")
             ],
         )
-        return language_model(config, net, event_length(length, positions), tied=True)
+        return language_model(config, net, positions, tied=True)
 
     def config(self, model: AutoregressiveModel) -> dict[str, Any]:
         net = model.conditional
+        activations = {ours: theirs for theirs, ours in ACTIVATIONS.items()}
+        if net.activation not in activations:
+            raise ValueError(
+                f"conditional.activation: expected one of {', '.join(activations)} in a GPT2, "
+                f"got {net.activation}"
+            )
         return {
             "architectures": ["GPT2LMHeadModel"],
             "model_type": "gpt2",
             "n_layer": net.layers,
             "n_embd": net.width,
             "n_head": net.heads,
-            "n_inner": net.hidden or None,
+            "n_inner": None if net.hidden in (0, 4 * net.width) else net.hidden,
             "n_positions": net.positions.places or model.ordering.length,
             "layer_norm_epsilon": net.norm_epsilon,
-            "activation_function": {ours: theirs for theirs, ours in ACTIVATIONS.items()}[
-                net.activation
-            ],
+            "activation_function": activations[net.activation],
         }
 
     def parts(self, conditional: Transformer) -> list[Part]:

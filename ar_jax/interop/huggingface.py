@@ -15,9 +15,7 @@ from ar_jax.interop.llama import Llama
 from ar_jax.model import AutoregressiveModel
 
 
-def load(
-    folder: Path, length: int = 0, dtype: DTypeLike = jnp.float32
-) -> tuple[AutoregressiveModel, Variables]:
+def load(folder: Path, dtype: DTypeLike = jnp.float32) -> tuple[AutoregressiveModel, Variables]:
     """Reads a GPT-2 or a Llama, of one file or sharded.
 
     The model is p(x_1 ... x_n | x_0): the first token x_0 stands in the start's place, is not
@@ -30,15 +28,13 @@ def load(
 
         sample(model, variables, key, condition=prompts[:, :1], prefix=prompts[:, 1:, None])
 
-    with `prefix_lengths` one less than the lengths of the prompts, where these differ. The same
-    variables serve every length up to the checkpoint's: `model.clone(ordering=Raster((100,)))`.
-    Dropout is no part of a checkpoint; it is 0.
+    with `prefix_lengths` one less than the lengths of the prompts, where these differ. The event is
+    as long as the checkpoint has positions; the same variables serve a shorter one, which decodes
+    faster: `model.clone(ordering=Raster((100,)))`. Dropout is no part of a checkpoint; it is 0.
 
     Args:
       folder: with `config.json` and `model.safetensors` (or `model.safetensors.index.json` and the
         files that it names).
-      length: how many tokens follow the first; 0 stands for as many as the checkpoint has
-        positions.
       dtype: of the parameters, and so of what the network computes in.
 
     Returns:
@@ -50,7 +46,7 @@ def load(
         model has not.
     """
     config = read_config(folder)
-    return _family_of(config).load(folder, config, length, dtype)
+    return _family_of(config).load(folder, config, dtype)
 
 
 def save(

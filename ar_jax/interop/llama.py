@@ -4,7 +4,7 @@ from typing import Any
 
 from ar_jax.conditionals import Rotary, Transformer
 from ar_jax.interop.checkpoint import Config
-from ar_jax.interop.family import Family, Part, event_length, language_model
+from ar_jax.interop.family import Family, Part, language_model
 from ar_jax.model import AutoregressiveModel
 
 
@@ -23,7 +23,7 @@ class Llama(Family):
     )  # fmt: skip
     free = (*Family.free, "key_value_heads")
 
-    def model(self, config: Config, length: int) -> AutoregressiveModel:
+    def model(self, config: Config) -> AutoregressiveModel:
         config.choice("hidden_act", ["silu"], "silu")
         config.choice("attention_bias", [False], False)
         config.choice("mlp_bias", [False], False)
@@ -38,8 +38,8 @@ class Llama(Family):
             positions=Rotary(base=_rotary_base(config)),
             norm_epsilon=config.number("rms_norm_eps", 1e-6),
         )
-        length = event_length(length, config.size("max_position_embeddings"))
-        return language_model(config, net, length, tied=False)
+        positions = config.size("max_position_embeddings")
+        return language_model(config, net, positions, tied=False)
 
     def config(self, model: AutoregressiveModel) -> dict[str, Any]:
         net = model.conditional
