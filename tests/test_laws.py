@@ -296,8 +296,8 @@ Row = tuple[Any, ...]
 def models(full: bool) -> list[Row]:
     """All combinations that fit, or as few as it takes for every pair of parts to meet.
 
-    In these, one instance stands for a class of conditionals, and conditionals meet classes of
-    heads and of contexts.
+    In these, one instance stands for a class of conditionals. Conditionals and orderings see of a
+    head what its variables can be, and heads see nothing of a context: they meet such classes.
     """
     conditionals = CONDITIONALS if full else ONE_OF_EACH
     rows = [
@@ -308,14 +308,15 @@ def models(full: bool) -> list[Row]:
     if full:
         return rows
 
-    def pairs_of(row: Row) -> set[tuple[int, int]]:
+    def pairs_of(row: Row) -> set[Any]:
         conditional, ordering, head, context = map(id, row)
-        others = combinations((ordering, head, context), 2)
-        classes = (ordering, id(type(row[2][0])), id(type(row[3][0])))
-        return {*others, *((conditional, part) for part in classes)}
+        kind = frozenset(map(type, row[2][0].support(int(np.prod(row[2][2])))))
+        of_context = type(row[3][0])
+        classes = combinations((conditional, ordering, kind, of_context), 2)
+        return {*classes, (ordering, context), (head, of_context)}
 
     pairs = [pairs_of(row) for row in rows]
-    missing, cover = set[tuple[int, int]]().union(*pairs), []
+    missing, cover = set[Any]().union(*pairs), []
     while missing:
         best = max(range(len(rows)), key=lambda i: len(pairs[i] & missing))
         cover.append(rows[best])
