@@ -26,7 +26,7 @@ from scipy import stats
 from ar_jax.conditionals.base import Conditional
 from ar_jax.contexts import Context
 from ar_jax.decoding import Sampler, example_keys
-from ar_jax.heads import Head, Integers, Support
+from ar_jax.heads import Head, Integers, Reals, Support
 from ar_jax.model import Array, AutoregressiveModel, sample
 from ar_jax.orderings import Ordering
 
@@ -427,7 +427,15 @@ def check_model(model: AutoregressiveModel, condition: Any = None) -> None:
         # Smaller parameters: with random ones of size 1 a continuous density can be too steep for
         # the rounding of x itself.
         calm = jax.tree.map(lambda x: 0.3 * x, variables)
-        x = drawn
+        noise = np.random.default_rng(1).normal(size=(count, len(support)))
+        drawn = model.ordering.to_steps(np.asarray(drawn)).reshape(count, -1)
+        bounds = zip(support, noise.T, drawn.T, strict=True)
+        x = [
+            np.clip(normal, kind.low, kind.high) if isinstance(kind, Reals) else values
+            for kind, normal, values in bounds
+        ]
+        x = np.stack(x, axis=-1).astype(model.head.dtype)
+        x = model.ordering.to_event(x.reshape(count, model.ordering.length, -1))
         wide = log_probs(calm, x)
     narrow = log_probs(*to_float32((calm, x)))
     law = "float32 agrees with float64"
