@@ -57,6 +57,7 @@ class FirstToken(Context):
 
     vocabulary: int
 
+    length: ClassVar[int] = 1
     of_steps: ClassVar[bool] = True
 
     def __call__(self, condition: Any, batch: int) -> Vectors:

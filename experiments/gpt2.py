@@ -65,7 +65,8 @@ def sample(options: SampleText) -> None:
             f"and the prompt {len(prompt)} tokens, got {options.length}"
         )
     ordering = ar.orderings.Raster((len(prompt) - 1 + options.length,))
-    ends = read_config(options.checkpoint).entries.get("eos_token_id")
+    ends = read_config(options.checkpoint).entries.get("eos_token_id")  # none, one or several
+    ends = ends if isinstance(ends, list) else [ends]
     tokens = np.array(prompt)[None]
     drawn = ar.stream(
         model.clone(ordering=ordering), variables, jax.random.key(options.seed),
@@ -75,7 +76,7 @@ def sample(options: SampleText) -> None:
     print(options.prompt, end="", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
         for token in (step.item() for step in drawn):
-            if token in np.atleast_1d(ends):
+            if token in ends:
                 break
             print(text.step(tokenizer, token) or "", end="", flush=True)
     print()
