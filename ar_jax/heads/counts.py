@@ -13,6 +13,9 @@ from ar_jax.heads.support import Integers, Support
 
 LARGEST = Integers().largest
 
+_State = tuple[jax.Array, jax.Array, jax.Array]
+"""Of rejection: the next key, what is proposed, and whether it is accepted."""
+
 
 class Counts(Family):
     """A family over 0, 1, 2, ...
@@ -163,7 +166,7 @@ def _draw_poisson(log_rate: jax.Array, key: jax.Array) -> jax.Array:
     flat = 1 + peak / 2  # as far as p |y| goes where the hat is flat
     shape, dtype = mode.shape, mode.dtype
 
-    def propose(state: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, ...]:
+    def propose(state: _State) -> _State:
         key, count, accepted = state
         key, where, far, sign, chance = jax.random.split(key, 5)
         along = jax.random.uniform(where, shape, dtype) * (1 + flat)

@@ -9,6 +9,9 @@ import numpy as np
 from ar_jax.heads.mixture import Mixture
 from ar_jax.heads.support import Reals, Support
 
+_State = tuple[jax.Array, jax.Array, jax.Array]
+"""Of rejection: the next key, what is proposed, and whether it is accepted."""
+
 
 class VonMisesMixture(Mixture):
     """A mixture of von Mises densities, exp(c cos(x - m)) / (2 pi I_0(c)), over -pi ... pi radians.
@@ -44,7 +47,7 @@ class VonMisesMixture(Mixture):
         # |sin(x / 2)| >= |x| / pi: the Gaussian exp(-2 c x^2 / pi^2) lies above exp(-2 c sin^2).
         scale = pi / 2 / jnp.sqrt(concentration)
 
-        def propose(state: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, ...]:
+        def propose(state: _State) -> _State:
             key, angle, accepted = state
             key, gaussian, uniform = jax.random.split(key, 3)
             proposed = scale * jax.random.truncated_normal(gaussian, -pi / scale, pi / scale)
