@@ -282,7 +282,7 @@ def check_extremes(head: Head, block_size: int) -> None:
     close_by = float(np.nextafter(np.float32(0.3), np.float32(1)))
     steps = np.stack([rng.choice(_extremes(kind), count) for kind in head.support(block_size)], -1)
     choices = [-1e4, -90, -16.1, -1, 0, 0.3, close_by, 1.5, 16.1, 90, 1e4]
-    features = rng.choice(np.float32(choices), (count, head.features(block_size)))
+    features = rng.choice(np.array(choices, np.float32), (count, head.features(block_size)))
     value = np.asarray(steps, np.float32).astype(head.dtype)
     variables = to_float32(random_variables(head, features, value, method=_score))
 
@@ -643,9 +643,9 @@ def _check_frequencies(drawn: Any, everything: np.ndarray, probability: np.ndarr
       probability: `[events]`, of each.
     """
     sides = everything.max(axis=0) + 1
-    drawn, everything = (np.ravel_multi_index(x.T, sides) for x in (np.asarray(drawn), everything))
-    observed = np.bincount(drawn, minlength=math.prod(sides))
-    expected = len(drawn) * np.bincount(everything, probability, math.prod(sides))
+    places = [np.ravel_multi_index(np.asarray(x).T, sides) for x in (drawn, everything)]
+    observed = np.bincount(places[0], minlength=math.prod(sides))
+    expected = len(drawn) * np.bincount(places[1], probability, math.prod(sides))
     possible = expected > 0
     assert not observed[~possible].any(), "the impossible is not drawn"
     observed, expected = observed[possible], expected[possible]

@@ -73,7 +73,8 @@ class VonMisesMixture(Mixture):
 
 
 def _wrap(angle: jax.Array) -> jax.Array:
-    return jnp.clip((angle + pi) % (2 * pi) - pi, -pi, pi)  # the remainder may round up
+    turns = jnp.round(angle / (2 * pi))  # none of an angle within a turn, which stays as it is
+    return jnp.clip(angle - 2 * pi * turns, -pi, pi)
 
 
 def _log_scaled_bessel(log_x: jax.Array) -> jax.Array:
