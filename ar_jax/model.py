@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.checks import check_integers, check_positive, check_shape, is_concrete
-from ar_jax.conditionals.base import Cache, Conditional, shift
+from ar_jax.conditionals.base import Cache, Conditional, lookup, shift
 from ar_jax.contexts import Context, Nothing, Vectors
 from ar_jax.decoding import Known, Sampler, advance, decode, example_keys
 from ar_jax.heads.base import Head
-from ar_jax.orderings import Ordering
+from ar_jax.orderings import Graph, Ordering
 
 Array = jax.Array | np.ndarray
 Variables = Any
@@ -90,7 +90,9 @@ class AutoregressiveModel(nn.Module):
         context = self._context(condition, encoded)
         features = self.conditional(encoded, self.ordering, context, self._features)
         chex.assert_shape(features, (*steps.shape[:2], self._features))
-        return self.head.log_prob(self.head.after(features, shift(steps)), steps)
+        steps, before, features = map(self.ordering.by_cell, (steps, shift(steps), features))
+        log_prob = self.head.log_prob(self.head.after(features, before), steps)
+        return jnp.where(self.ordering.valid, log_prob, 0).sum(axis=-1)
 
     def init_cache(self, batch: int, condition: Array | None = None) -> Cache:
         """The conditional's cache before the first step."""
@@ -102,19 +104,21 @@ class AutoregressiveModel(nn.Module):
         cache, features = self.conditional.step(
             cache, self._encode(previous), t, self.ordering, self._features
         )
-        return cache, self.head.after(features, previous)
+        after = self.head.after(*map(self.ordering.by_cell, (features, previous)))
+        return cache, after.reshape(features.shape)
 
     def extend(self, cache: Cache, previous: jax.Array, t: Any) -> tuple[Cache, jax.Array]:
-        """The features of k steps `[batch, k, features]`, from values `[batch, k, block_size]`."""
+        """The features of k steps `[batch, k, features]`, from values `[batch, k, step_size]`."""
         cache, features = self.conditional.extend(
             cache, self._encode(previous), t, self.ordering, self._features
         )
-        return cache, self.head.after(features, previous)
+        after = self.head.after(*map(self.ordering.by_cell, (features, previous)))
+        return cache, after.reshape(features.shape)
 
     def begin(
         self, batch: int, condition: Array | None = None, first: jax.Array | None = None
     ) -> tuple[Cache, jax.Array]:
-        """The cache after known first steps `[batch, n, block_size]`, and the last of these."""
+        """The cache after known first steps `[batch, n, step_size]`, and the last of these."""
         cache = self.init_cache(batch, condition)
         if first is None or first.shape[1] == 0:
             return cache, self.blank(batch)
@@ -123,9 +127,15 @@ class AutoregressiveModel(nn.Module):
     def draw(
         self, cache: Cache, previous: jax.Array, t: Any, keys: jax.Array, sampler: Sampler
     ) -> tuple[Cache, jax.Array, jax.Array]:
-        """Draws step t: cache, values `[batch, block_size]`, their log-probability `[batch]`."""
+        """Draws step t: cache, values `[batch, step_size]`, their log-probability `[batch]`."""
         cache, features = self.step(cache, previous, t)
-        return cache, *self.head.sample(features, keys, sampler)
+        batch, width = len(features), self.ordering.width
+        if width > 1:  # cells of a step have keys of their own
+            keys = jax.vmap(lambda key: jax.random.split(key, width))(keys).ravel()
+        value, log_prob = self.head.sample(features.reshape(batch * width, -1), keys, sampler)
+        counts = lookup(self.ordering.valid, t)
+        log_prob = jnp.where(counts, log_prob.reshape(batch, width), 0).sum(axis=-1)
+        return cache, value.reshape(batch, -1), log_prob
 
     def decode(
         self,
@@ -141,7 +151,7 @@ class AutoregressiveModel(nn.Module):
           keys: `[batch]` random keys.
           condition: y.
           sampler: how a value is drawn.
-          prefix: known first steps `[batch, n, block_size]`, and how many of them count `[batch]`.
+          prefix: known first steps `[batch, n, step_size]`, and how many of them count `[batch]`.
           prefilled: how many count for every example; these are read in one pass.
 
         Returns:
@@ -162,10 +172,13 @@ class AutoregressiveModel(nn.Module):
         return self.ordering.to_event(steps), log_prob
 
     def blank(self, batch: int) -> jax.Array:
-        """`[batch, block_size]`: a value that stands where none is read."""
-        return jnp.zeros((batch, self.ordering.block_size), self.head.dtype)
+        """`[batch, step_size]`: a value that stands where none is read."""
+        return jnp.zeros((batch, self.ordering.step_size), self.head.dtype)
 
-    def _encode(self, value: jax.Array) -> jax.Array:
+    def _encode(self, steps: jax.Array) -> jax.Array:
+        return self._encode_cells(self.ordering.by_cell(steps)).reshape(*steps.shape[:-1], -1)
+
+    def _encode_cells(self, value: jax.Array) -> jax.Array:
         encoded = self.head.encode(value)
         if not jnp.issubdtype(encoded.dtype, jnp.floating):
             raise ValueError(f"head.encode: expected floating point, got {encoded.dtype}")
@@ -176,27 +189,33 @@ class AutoregressiveModel(nn.Module):
     def _context(self, condition: Array | None, encoded: jax.Array) -> Vectors:
         """The context's vectors, of the dtype of the encoded steps, and their mask."""
         if self.context.of_steps and condition is not None:
-            condition = self._encode(jnp.asarray(condition))
+            condition = self._encode_cells(jnp.asarray(condition))
         vectors, mask = self.context(condition, len(encoded))
         chex.assert_equal_shape_prefix([vectors, mask], 2)
         return vectors.astype(encoded.dtype), mask
 
     @property
     def _features(self) -> int:
-        return self.head.features(self.ordering.block_size)
+        return self.ordering.width * self.head.features(self.ordering.block_size)
 
     def check(self, x: Any, condition: Any = None) -> None:
         """Raises ValueError when the parts do not fit together, or x or y does not fit them."""
         check_shape("x", x, ("batch", *self.ordering.event))
         check_positive(examples=len(x))
         self.check_parts()
-        self.head.check("x", self.ordering.to_steps(np.asarray(x) if is_concrete(x) else x))
+        steps = self.ordering.to_steps(np.asarray(x) if is_concrete(x) else x)
+        self.head.check("x", self.ordering.by_cell(steps))
         self.context.check(condition, len(x))
 
     def check_parts(self) -> None:
         """Raises ValueError when the conditional or the head cannot follow the ordering."""
         self.conditional.check(self.ordering)
         self.head.check_block(self.ordering.block_size)
+        if self.head.looks_back and isinstance(self.ordering, Graph):
+            raise ValueError(
+                f"head: {type(self.head).__name__} looks back at the step before, where a Graph "
+                "asks for one that depends on the features only"
+            )
 
 
 def sample(
@@ -222,7 +241,7 @@ def sample(
       condition: `[batch, ...]`, y as the context takes it; None for none.
       batch_size: how many events; left out, as many as there are conditions or prefixes.
       sampler: exact, or cut and sharpened.
-      prefix: `[batch, n, block_size]`, the first n steps in the ordering's order, which are kept;
+      prefix: `[batch, n, step_size]`, the first n steps in the ordering's order, which are kept;
         `model.ordering.to_steps(x)[:, :n]` of an event.
       prefix_lengths: `[batch]`, how many of the n steps are known for each example; None for all.
       return_log_prob: whether to return the log-probability as well.
@@ -258,7 +277,7 @@ def stream(
     Args: as of `sample`.
 
     Yields:
-      `[batch, block_size]`: the values of one step after the other, the first after those that
+      `[batch, step_size]`: the values of one step after the other, the first after those that
       the prefix knows of every example.
 
     Raises:
@@ -378,13 +397,14 @@ def _advance(
 
 def _check_prefix(model: Model, prefix: Array, lengths: Array | None) -> tuple[Known, int]:
     """The prefix and how many of its steps count for each example, and for every one."""
-    check_shape("prefix", prefix, ("batch", "n", model.ordering.block_size))
+    check_shape("prefix", prefix, ("batch", "n", model.ordering.step_size))
     batch, count = np.shape(prefix)[:2]
     if count > model.ordering.length:
         raise ValueError(
             f"prefix: expected at most the event's {model.ordering.length} steps, got {count}"
         )
-    model.head.check("prefix", prefix)
+    cells = model.ordering.by_cell(np.asarray(prefix) if is_concrete(prefix) else prefix)
+    model.head.check("prefix", cells)
     prefix = jnp.asarray(prefix, model.head.dtype)
     if lengths is None:
         return (prefix, jnp.full(batch, count)), count

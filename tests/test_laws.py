@@ -60,19 +60,42 @@ from ar_jax.heads import (
     StudentTMixture,
     VonMisesMixture,
 )
-from ar_jax.orderings import ColumnMajor, Ordering, Permutation, Raster, Reversed, Snake
+from ar_jax.orderings import (
+    ChannelFirst,
+    ColumnMajor,
+    Graph,
+    Hilbert,
+    MultiScale,
+    Ordering,
+    Permutation,
+    Raster,
+    Reversed,
+    Snake,
+    Spiral,
+)
 
 Event = tuple[int, ...]
 
 
 def permuted(event: Event, block: Event) -> Permutation:
-    length = Raster(event, block).length
-    return Permutation(event, block, tuple(np.random.default_rng(1).permutation(length)))
+    return Permutation.random(event, block, seed=1)
+
+
+def graph(event: Event, block: Event) -> Graph:
+    """About a third of all edges, along an order that is not the raster's."""
+    rng = np.random.default_rng(1)
+    order = rng.permutation(Raster(event, block).count)
+    rank = np.argsort(order)
+    edges = (rank[:, None] < rank) & (rng.random((len(order),) * 2) < 0.35)
+    return Graph.from_adjacency(event, edges, block)
 
 
 ORDERINGS: list[Callable[[Event, Event], Ordering]] = [
-    Raster, Reversed, ColumnMajor, Snake, permuted,
+    Raster, Reversed, ColumnMajor, Snake, Spiral, Hilbert, MultiScale, ChannelFirst,
+    permuted, graph,
 ]  # fmt: skip
+
+GRAPH_CONDITIONALS = (FVSBN, MADE)  # classes that follow a graph
 
 SEQUENCE_CONDITIONALS: list[Conditional] = [  # that follow any ordering
     FVSBN(),
@@ -199,6 +222,13 @@ CONTEXTS: list[tuple[Context, Any]] = [  # with conditions
 ]
 
 
+def follows(conditional: Conditional, ordering: Ordering) -> bool:
+    """Whether the conditional is one that can."""
+    if isinstance(ordering, Graph):
+        return isinstance(conditional, GRAPH_CONDITIONALS)
+    return conditional in SEQUENCE_CONDITIONALS or ordering.grid is not None
+
+
 def name(part: Any) -> str:
     return part.__name__ if callable(part) and not hasattr(part, "apply") else type(part).__name__
 
@@ -212,7 +242,7 @@ def test_an_ordering_is_a_bijection(ordering: Any, block: Event) -> None:
 
 @pytest.mark.parametrize("block", [(1,), (2,)], ids=str)
 def test_an_ordering_of_a_sequence_is_a_bijection(block: Event) -> None:
-    for ordering in (Raster, Reversed, permuted):
+    for ordering in (Raster, Reversed, ChannelFirst, permuted, graph):
         ar.testing.check_ordering(ordering((6,), block))
 
 
@@ -220,7 +250,7 @@ def test_an_ordering_of_a_sequence_is_a_bijection(block: Event) -> None:
 @pytest.mark.parametrize("conditional", CONDITIONALS, ids=name)
 def test_a_conditional_keeps_to_its_past(conditional: Conditional, ordering: Any) -> None:
     ordering = ordering((4, 3, 1), (1, 1, 1))
-    if conditional in IMAGE_CONDITIONALS and ordering.grid is None:
+    if not follows(conditional, ordering):
         with pytest.raises(ValueError, match=f"ordering: {name(conditional)}"):
             conditional.check(ordering)
     else:
@@ -303,7 +333,8 @@ def models(full: bool) -> list[Row]:
     rows = [
         row
         for row in product(conditionals, ORDERINGS, HEADS, CONTEXTS)
-        if row[0] in SEQUENCE_CONDITIONALS or row[1]((2, 2, 1), (1, 1, 1)).grid is not None
+        if follows(row[0], row[1]((2, 2, 1), (1, 1, 1)))
+        and not (row[1] is graph and row[2][0].looks_back)
     ]
     if full:
         return rows
@@ -346,6 +377,7 @@ LARGER = [
     (NADE(hidden=30, chunk=1), Snake((8, 8, 1)), Categorical(4)),  # a chunk's product does more
     (MADE(hidden=(50,)), Raster((8, 8, 1)), Bernoulli()),
     (MADE(hidden=(100, 70)), Snake((8, 8, 1)), Categorical(4)),
+    (MADE(hidden=(100, 70)), graph((6, 6, 1), ()), Categorical(4)),
     (MADE(hidden=(1000,)), Reversed((8, 8, 1)), Bernoulli()),
     (MADE(hidden=(70, 70), residual=True, connectivity=1), Raster((8, 8, 1)), Bernoulli()),
     (PixelCNN(blocks=1, channels=8), Raster((6, 6, 1)), DiscretizedLogisticMixture(17, 5)),

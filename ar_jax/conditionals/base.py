@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ar_jax.orderings import Ordering
+from ar_jax.orderings import Graph, Ordering
 
 Cache = Any
 """A pytree of arrays that a conditional carries from step to step."""
@@ -96,7 +96,9 @@ class Conditional(nn.Module, ABC):
         return cache, out.swapaxes(0, 1)
 
     def visible(self, ordering: Ordering) -> np.ndarray:
-        """`[length, length]` booleans: whether the features at t (row) depend on step s (column).
+        """`[count, count]` booleans: whether the features of a cell (row) depend on one (column).
+
+        Cells are in the order of visits: step t visits the t-th, but in a `Graph`.
 
         By default all that came before:
 
@@ -105,17 +107,25 @@ class Conditional(nn.Module, ABC):
           t=2  x x . .
           t=3  x x x .
         """
-        return np.tri(ordering.length, k=-1, dtype=bool)
+        return ordering.before
 
     def reads(self, ordering: Ordering, context_length: int) -> np.ndarray:
-        """`[length, context_length]` booleans: which vectors of the context the features depend on.
+        """`[count, context_length]` booleans: which vectors of the context the features depend on.
 
-        By default all, at each step.
+        By default all, for each cell.
         """
-        return np.ones((ordering.length, context_length), bool)
+        return np.ones((ordering.count, context_length), bool)
 
     def check(self, ordering: Ordering) -> None:
-        """Raises ValueError when this conditional cannot follow the ordering."""
+        """Raises ValueError when this conditional cannot follow the ordering.
+
+        Most cannot follow a graph, since they read all earlier steps.
+        """
+        if isinstance(ordering, Graph):
+            raise ValueError(
+                f"ordering: {type(self).__name__} reads all earlier steps, where a Graph asks for "
+                "masked dense layers (MADE, FVSBN)"
+            )
 
     @nn.compact
     def readout(self, x: jax.Array, features: int) -> jax.Array:

@@ -23,6 +23,9 @@ class FVSBN(SequenceConditional):
         t=3   x  x  x  x  .
     """
 
+    def check(self, ordering: Ordering) -> None:
+        """It follows any."""
+
     def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
         return Inputs.empty(blank, ordering, context)
 

@@ -23,11 +23,12 @@ Mapped = tuple[jax.Array, jax.Array]
 """Mapped events `[batch, *event]`, and the log-determinant of the Jacobian `[batch]`, in nats."""
 
 
-class Layer(nn.Module):
+@dataclasses.dataclass(frozen=True)
+class Layer:
     """y_t = f(x_t; features of x_<t): a map whose Jacobian is triangular in the ordering.
 
-    Forward is one pass over all steps. Inverse finds the steps one after the other, exactly, from
-    the conditional's cache: as many steps as the ordering has, and the arithmetic of one pass.
+    Forward is one pass over all steps. Its inverse finds the steps one after the other, exactly,
+    from the conditional's cache: as many steps as the ordering has, and the arithmetic of one pass.
 
     Attributes:
       ordering: which variable comes when; the variables of a block do not see each other.
@@ -39,38 +40,52 @@ class Layer(nn.Module):
     conditional: Conditional
     transform: Transform
 
+
+class Bijection(nn.Module):
+    """What a layer does, with parameters of its own.
+
+    Attributes:
+      layer: which one.
+    """
+
+    layer: Layer
+
+    def setup(self) -> None:
+        # Linen would let layers share what they happen to hold the same instance of.
+        self.conditional = self.layer.conditional.clone(_deep_clone=True)
+
     def __call__(self, x: jax.Array, context: Vectors) -> Mapped:
         """y, from x `[batch, *event]` and the context's vectors and mask."""
-        steps = self.ordering.to_steps(x)
+        steps = self.layer.ordering.to_steps(x)
         features = self.conditional(
-            self._seen(steps), self.ordering, self._context(context), self._features
+            self._seen(steps), self.layer.ordering, self._context(context), self._features
         )
-        y, log_slope = self.transform.forward(steps, self._parameters(features))
-        return self.ordering.to_event(y), log_slope.sum(axis=(1, 2))
+        y, log_slope = self.layer.transform.forward(steps, self._parameters(features))
+        return self.layer.ordering.to_event(y), log_slope.sum(axis=(1, 2))
 
     def inverse(self, y: jax.Array, context: Vectors) -> Mapped:
         """x, from y `[batch, *event]` and the context's vectors and mask."""
         if self.is_initializing():
             return self(y, context)  # sets the same parameters
-        layer, variables = self.unbind()
+        bijection, variables = self.unbind()
         dtype = jnp.result_type(y, jnp.float32, *jax.tree.leaves(variables))  # of x, as it comes
-        steps = self.ordering.to_steps(y).astype(dtype)
+        steps = self.layer.ordering.to_steps(y).astype(dtype)
         blank = jnp.zeros_like(steps[:, 0])
         cache = self.conditional.init_cache(
-            self._seen(blank), self.ordering, self._context(context)
+            self._seen(blank), self.layer.ordering, self._context(context)
         )
         rngs = {"dropout": self.make_rng("dropout")} if self.has_rng("dropout") else {}
 
         def body(carry: tuple[Any, jax.Array], inputs: tuple[jax.Array, jax.Array]) -> Any:
             y, t = inputs
             at_t = {name: jax.random.fold_in(key, t) for name, key in rngs.items()}
-            out: Any = layer.apply(variables, *carry, y, t, rngs=at_t, method="undo")
+            out: Any = bijection.apply(variables, *carry, y, t, rngs=at_t, method="undo")
             cache, x, log_slope = out
             return (cache, x), (x, log_slope)
 
-        slots = steps.swapaxes(0, 1), jnp.arange(self.ordering.length)
+        slots = steps.swapaxes(0, 1), jnp.arange(self.layer.ordering.length)
         _, (x, log_slope) = jax.lax.scan(body, (cache, blank), slots)
-        return self.ordering.to_event(x.swapaxes(0, 1)), log_slope.sum(axis=(0, 2))
+        return self.layer.ordering.to_event(x.swapaxes(0, 1)), log_slope.sum(axis=(0, 2))
 
     def undo(
         self, cache: Any, previous: jax.Array, y: jax.Array, t: Any
@@ -84,17 +99,17 @@ class Layer(nn.Module):
           t: which step.
         """
         cache, features = self.conditional.step(
-            cache, self._seen(previous), t, self.ordering, self._features
+            cache, self._seen(previous), t, self.layer.ordering, self._features
         )
-        return cache, *self.transform.inverse(y, self._parameters(features))
+        return cache, *self.layer.transform.inverse(y, self._parameters(features))
 
     @property
     def _features(self) -> int:
-        return self.ordering.block_size * self.transform.parameters
+        return self.layer.ordering.block_size * self.layer.transform.parameters
 
     def _parameters(self, features: jax.Array) -> jax.Array:
         """`[..., features]` -> `[..., block_size, parameters]`."""
-        return widen(features).reshape(*features.shape[:-1], -1, self.transform.parameters)
+        return widen(features).reshape(*features.shape[:-1], -1, self.layer.transform.parameters)
 
     def _seen(self, x: jax.Array) -> jax.Array:
         # The network computes in the dtype of its parameters, so half of them make half precision.
@@ -127,8 +142,7 @@ class Flow(nn.Module, ABC):
     context: Context = dataclasses.field(default_factory=Nothing)
 
     def setup(self) -> None:
-        # Linen would let layers share what they happen to hold the same instance of.
-        self.stack = [layer.clone(_deep_clone=True) for layer in self.layers]
+        self.stack = [Bijection(layer) for layer in self.layers]
 
     @abstractmethod
     def to_noise(self, x: Array, condition: Array | None = None) -> Mapped:
@@ -190,16 +204,16 @@ class Flow(nn.Module, ABC):
     def _forward(self, x: Array, condition: Array | None) -> Mapped:
         """Through the layers from the first to the last, each in one pass."""
         y, context, total = jnp.asarray(x), self._context(condition, len(x)), jnp.zeros(len(x))
-        for layer in self.stack:
-            y, log_slope = layer(y, context)
+        for bijection in self.stack:
+            y, log_slope = bijection(y, context)
             total += log_slope
         return y, total
 
     def _inverse(self, y: Array, condition: Array | None) -> Mapped:
         """Back through the layers from the last to the first, each step by step."""
         x, context, total = jnp.asarray(y), self._context(condition, len(y)), jnp.zeros(len(y))
-        for layer in reversed(self.stack):
-            x, log_slope = layer.inverse(x, context)
+        for bijection in reversed(self.stack):
+            x, log_slope = bijection.inverse(x, context)
             total += log_slope
         return x, total
 
@@ -232,6 +246,8 @@ class Flow(nn.Module, ABC):
             raise ValueError(f"layers: expected one event, got {sorted(events)}")
         for layer in self.layers:
             layer.conditional.check(layer.ordering)
+            if layer.ordering.width > 1:
+                raise ValueError(f"ordering: expected one cell to a step, got {layer.ordering}")
             layer.transform.check()
         self.head.check_block(self.ordering.block_size)
         if set(self.head.support(self.ordering.block_size)) != {Reals()}:

@@ -1,7 +1,7 @@
 """Heads: the distribution of one step given its features."""
 
 from abc import ABC, abstractmethod
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import flax.linen as nn
 import jax
@@ -37,6 +37,9 @@ class Head(nn.Module, ABC):
     A head says how many features it reads, and the conditional's last layer makes exactly those:
     for most heads they are the parameters of the distribution.
     """
+
+    looks_back: ClassVar[bool] = False
+    """Whether the step before decides something about a step (see `after`)."""
 
     @abstractmethod
     def features(self, block_size: int) -> int:

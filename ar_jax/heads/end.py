@@ -1,6 +1,6 @@
 """The end of a sequence, which is generated."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -35,6 +35,8 @@ class EndOfSequence(Head):
     """
 
     head: Head
+
+    looks_back: ClassVar[bool] = True
 
     def features(self, block_size: int) -> int:
         return 1 + self.head.features(block_size - 1)
