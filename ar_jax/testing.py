@@ -5,6 +5,7 @@
     ar.testing.check_head(MyHead(), block_size=2)
     ar.testing.check_extremes(MyHead(), block_size=2)
     ar.testing.check_model(model)
+    ar.testing.check_flow(flow)
 
 They use random parameters, not initial ones, and all but `check_rounding` and `check_extremes`
 float64: the rounding of float32, about 4e-6, hides bugs. Each raises AssertionError with the name
@@ -26,9 +27,10 @@ from scipy import stats
 from ar_jax.conditionals.base import Conditional
 from ar_jax.contexts import Context
 from ar_jax.decoding import Sampler, example_keys
+from ar_jax.flows import Flow, Transform
 from ar_jax.heads import Head, Integers, Reals, Support
 from ar_jax.model import Array, AutoregressiveModel, sample
-from ar_jax.orderings import Ordering
+from ar_jax.orderings import Ordering, Raster
 
 TOLERANCE = 1e-9
 """Absolute and relative, for two ways of computing the same in float64."""
@@ -46,13 +48,19 @@ def check_ordering(ordering: Ordering) -> None:
     count = int(np.prod(ordering.event))
     event = np.arange(2 * count).reshape(2, *ordering.event)
     steps = ordering.to_steps(jnp.asarray(event))
-    assert steps.shape == (2, ordering.length, ordering.block_size), "steps have the wrong shape"
+    assert steps.shape == (2, ordering.length, ordering.step_size), "steps have the wrong shape"
     np.testing.assert_array_equal(ordering.to_event(steps), event, "to_event undoes to_steps")
-    assert sorted(ordering.order) == list(range(ordering.length)), "a cell comes twice or never"
+    assert sorted(ordering.order) == list(range(ordering.count)), "a cell comes twice or never"
+    visited = ordering.slots[ordering.valid]
+    np.testing.assert_array_equal(visited, ordering.order, "steps visit the cells in order")
+    assert not np.triu(ordering.before).any(), "a cell depends on itself or a later one"
+    step = np.nonzero(ordering.valid)[0]
+    assert not np.any(ordering.before & (step[:, None] == step)), "a step depends on itself"
     sides = zip(ordering.event, ordering.block, strict=True)
     corners = np.ix_(*[range(0, size, side) for size, side in sides])
     first = event[0][corners][tuple(ordering.coordinates.T)]
-    np.testing.assert_array_equal(steps[0, :, 0], first, "coordinates say where a step is")
+    got = ordering.by_cell(steps)[0, ordering.valid, 0]
+    np.testing.assert_array_equal(got, first, "coordinates say where a cell is")
     if ordering.grid is not None:
         order = ordering.order.reshape(*ordering.grid, ordering.channels)
         for axis in (0, 1, 2):
@@ -73,17 +81,18 @@ def check_conditional(
       conditional: any.
       ordering: one that it accepts, of few steps.
       context_length: how many vectors the context has; the last of several does not count.
-      inputs: size of an encoded step.
-      features: how many are asked for.
+      inputs: size of an encoded cell.
+      features: how many are asked for of each cell.
     """
     rng = np.random.default_rng(0)
-    steps = rng.normal(size=(3, ordering.length, inputs))
+    steps = rng.normal(size=(3, ordering.length, ordering.width * inputs))
+    features *= ordering.width
     vectors = rng.normal(size=(3, context_length, 4))
     mask = np.tile(np.arange(context_length) < max(context_length - 1, 1), (3, 1))
     context = (vectors, mask)
     with jax.enable_x64(True):
         variables = random_variables(conditional, steps, ordering, context, features)
-        _check_dependence(conditional, variables, ordering, steps, context, features)
+        _check_dependence(conditional, variables, ordering, steps, context, inputs, features)
         _check_decoding(conditional, variables, ordering, steps, context, features)
 
 
@@ -93,6 +102,7 @@ def _check_dependence(
     ordering: Ordering,
     steps: Array,
     context: tuple[Array, Array],
+    inputs: int,
     features: int,
 ) -> None:
     vectors, mask = context
@@ -104,11 +114,15 @@ def _check_dependence(
     on_steps, on_context = _run(
         jax.vmap(jax.jacrev(network, (1, 2)), (None, 0, 0)), variables, steps, vectors
     )
-    sees = (on_steps != 0).any(axis=(0, 2, 4))  # [length, length]
+    length, width, counts = ordering.length, ordering.width, ordering.valid
+    nonzero = (on_steps != 0).any(axis=0).reshape(length, width, -1, length, width, inputs)
+    sees = nonzero.any(axis=(2, 5))[counts]  # [count, length, width]
+    assert not sees[:, ~counts].any(), "what fills up a step is seen by none"
     visible = conditional.visible(ordering)
-    np.testing.assert_array_equal(sees, visible, "the features at t depend on what is visible")
+    np.testing.assert_array_equal(sees[:, counts], visible, "features depend on what is visible")
     assert not np.triu(visible).any(), "a step sees itself or a later one"
-    told = (on_context != 0).any(axis=(0, 2, 4))  # [length, context_length]
+    nonzero = (on_context != 0).any(axis=(0, 4)).reshape(length, width, -1, vectors.shape[1])
+    told = nonzero.any(axis=2)[counts]  # [count, context_length]
     expected = conditional.reads(ordering, told.shape[1]) & mask[0]
     np.testing.assert_array_equal(told, expected, "the context reaches each step, the masked none")
 
@@ -124,7 +138,9 @@ def check_rounding(
       inputs: size of an encoded step.
       features: how many are asked for.
     """
-    steps = np.random.default_rng(0).normal(size=(3, ordering.length, inputs)).astype(np.float32)
+    shape = (3, ordering.length, ordering.width * inputs)
+    steps = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    features *= ordering.width
     nothing = np.zeros((3, 0, 4), np.float32), np.zeros((3, 0), bool)
     variables = random_variables(conditional, steps, ordering, nothing, features)
     parallel, stepped = _ways(conditional, variables, ordering, steps, nothing, features)
@@ -252,12 +268,7 @@ def check_head(head: Head, block_size: int) -> None:
         law = "sums to one" if finite else "integrates to one"
         exact = TOLERANCE if finite else 1e-6
         np.testing.assert_allclose(probability.sum(), 1, exact, exact, err_msg=law)
-        cells = [_cells(x, p, probability) for x, p in zip(steps.T, places, strict=True)]
-        cell, drawn_cell = (
-            np.stack([np.searchsorted(e, x) for e, x in zip(cells, y.T, strict=True)], axis=-1)
-            for y in (steps, np.asarray(drawn))
-        )
-        _check_frequencies(drawn_cell, cell, probability)
+        _check_draws(drawn, steps, places, probability)
         for variable, kind in enumerate(support):
             for value in _outside(kind):
                 outside = everything[:1].copy()
@@ -373,12 +384,13 @@ def check_model(model: AutoregressiveModel, condition: Any = None) -> None:
       condition: `[1, ...]`, one condition; None for none.
     """
     count = 4096  # one size, so that scoring compiles once
-    support = model.head.support(model.ordering.block_size) * model.ordering.length
+    raster = Raster(model.ordering.event, model.ordering.block)
+    support = model.head.support(raster.block_size) * raster.count
     finite = all(map(_is_finite, support))
     with jax.enable_x64(True):
         steps = _grid(support)[0] if finite else np.zeros((1, len(support)))
         steps = steps.astype(model.head.dtype)
-        everything = model.ordering.to_event(steps.reshape(len(steps), model.ordering.length, -1))
+        everything = raster.to_event(steps.reshape(len(steps), raster.count, -1))
         variables = random_variables(model, everything[:1], condition)
 
         def tiled(batch: int) -> Any:
@@ -402,7 +414,7 @@ def check_model(model: AutoregressiveModel, condition: Any = None) -> None:
         if finite:
             probability = np.exp(score(everything).sum(axis=1))
             close(probability.sum(), 1, "sums to one")
-            drawn_steps = model.ordering.to_steps(np.asarray(drawn)).reshape(count, -1)
+            drawn_steps = raster.to_steps(np.asarray(drawn)).reshape(count, -1)
             _check_frequencies(drawn_steps, steps, probability)
             greedy, _ = draw(1, sampler=Sampler(temperature=0.0))
             close(greedy, draw(2, sampler=Sampler(top_k=1))[0], "greedy is top-1")
@@ -442,6 +454,126 @@ def check_model(model: AutoregressiveModel, condition: Any = None) -> None:
     np.testing.assert_allclose(narrow, wide, 1e-4, 1e-4, equal_nan=False, err_msg=law)
 
 
+def check_transform(transform: Transform) -> None:
+    """It increases, its inverse undoes it, slopes are the derivative's, gradients are finite.
+
+    Args:
+      transform: any.
+    """
+    transform.check()
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=300, scale=3), [-1e30, -1e4, 0, 1e4, 1e30]])
+    parameters = rng.normal(size=(len(x), transform.parameters))
+    line = np.linspace(-8, 8, 2001)
+
+    ways = transform.forward, transform.inverse
+
+    @jax.jit
+    def there_and_back(x: jax.Array, parameters: jax.Array) -> Any:
+        results = []
+        for way, back in (ways, ways[::-1]):
+            y, log_slope = way(x, parameters)
+            slope = jax.vmap(jax.grad(lambda *args, way=way: way(*args)[0]))(x, parameters)
+            lines = way(line, parameters[:9, None])[0]
+            results.append((log_slope, *back(y, parameters), slope, lines))
+        return results
+
+    @jax.jit
+    def gradients(x: jax.Array, parameters: jax.Array) -> Any:
+        sums = [lambda x, p, way=way: sum(way(x, p)) for way in ways]
+        return [jax.vmap(jax.grad(way, (0, 1)))(x, parameters) for way in sums]
+
+    with jax.enable_x64(True):
+        for log_slope, again, log_back, slope, lines in there_and_back(x, parameters):
+            close(again, x, "forward and inverse undo each other")
+            close(log_back, -log_slope, "their slopes are each other's inverse")
+            close(log_slope, np.log(slope), "the slope is the derivative")
+            assert np.all(np.diff(lines) > 0), "it increases"
+    for scale in (1, 30):
+        for slope in jax.tree.leaves(gradients(*to_float32((x, scale * parameters)))):
+            assert np.isfinite(slope).all(), "gradients are finite in float32"
+
+
+def check_flow(flow: Flow, condition: Any = None) -> None:
+    """The flow is invertible, its log-determinant the Jacobian's, and it draws what it scores.
+
+    A flow of two variables also integrates to one, and what is drawn follows the density.
+
+    Args:
+      flow: over an event of few variables.
+      condition: `[several, ...]`, different ones; None for none.
+    """
+    count, size, event = 4096, math.prod(flow.ordering.event), flow.ordering.event
+    x, z = np.random.default_rng(0).normal(size=(2, 8, *event))
+    conditions = None if condition is None else resized(condition, count)
+    y = None if conditions is None else conditions[:8]
+
+    @jax.jit
+    def round_trips(variables: Any, x: jax.Array, z: jax.Array, y: Any) -> Any:
+        to_noise, to_event = (
+            partial(apply, flow, variables, method=method) for method in ("to_noise", "to_event")
+        )
+
+        def one(x: jax.Array, y: Any) -> jax.Array:
+            return to_noise(*jax.tree.map(lambda leaf: leaf[None], (x, y)))[0].ravel()
+
+        jacobian = jax.vmap(jax.jacfwd(one))(x, y).reshape(len(x), size, size)
+        noise, event = to_noise(x, y), to_event(z, y)
+        return noise, event, to_event(noise[0], y), to_noise(event[0], y), jacobian
+
+    @jax.jit  # for one size, so that it compiles once
+    def log_prob(variables: Any, x: jax.Array, y: Any) -> jax.Array:
+        return apply(flow, variables, x, y)
+
+    def score(variables: Any, x: Any, y: Any = conditions) -> Array:
+        return log_prob(variables, resized(x, count), y)[: len(x)]
+
+    def draw(variables: Any, key: int, y: Any = conditions, **options: Any) -> Any:
+        given = {"batch_size": count} if y is None else {"condition": y}
+        return sample(
+            flow, variables, jax.random.key(key), return_log_prob=True, **given, **options
+        )
+
+    with jax.enable_x64(True):
+        variables = random_variables(flow, x, y)
+        noise, mapped, back, again, jacobian = round_trips(variables, x, z, y)
+        close(back[0], x, "to_event undoes to_noise")
+        close(again[0], z, "to_noise undoes to_event")
+        close(back[1], -noise[1], "back from the noise, the determinant is the inverse")
+        close(again[1], -mapped[1], "back from events, the determinant is the inverse")
+        sign, log_det = np.linalg.slogdet(jacobian)
+        close(sign, 1, "the Jacobian's determinant is positive")
+        close(noise[1], log_det, "the log-determinant is the Jacobian's")
+        drawn, drawn_log_prob = draw(variables, 1)
+        close(drawn_log_prob, score(variables, drawn), "sampling gives log_prob of what it drew")
+        greedy, again = (
+            draw(variables, key, sampler=Sampler(temperature=0.0))[0] for key in (1, 2)
+        )
+        close(greedy, again, "greedy does not depend on the key")
+        if conditions is not None:
+            others = resized(np.roll(condition, 1, axis=0), count)
+            assert np.all(score(variables, x) != score(variables, x, others)), "y is heard"
+        # Smaller parameters: with random ones of size 1 a density can be too steep for the
+        # rounding of x itself, and for quadrature.
+        calm = jax.tree.map(lambda x: 0.3 * x, variables)
+        wide = score(calm, x)
+        if size == 2:
+            one = None if conditions is None else conditions[:1].repeat(count, axis=0)
+            nodes, weights = _nodes(Reals(), 300)
+            places = [place.ravel() for place in np.indices((len(nodes),) * 2)]
+            points = np.stack([nodes[place] for place in places], axis=-1)
+            parts = np.array_split(points.reshape(-1, *event), range(count, len(points), count))
+            density = np.exp(np.concatenate([score(calm, part, one) for part in parts]))
+            probability = density * weights[places[0]] * weights[places[1]]
+            # As exact as quadrature is that does not know the kinks of splines and ReLUs.
+            np.testing.assert_allclose(probability.sum(), 1, 1e-3, err_msg="integrates to one")
+            drawn, _ = draw(calm, 1, one)
+            _check_draws(drawn.reshape(-1, 2), points, places, probability)
+    narrow = score(*to_float32((calm, x)))
+    law = "float32 agrees with float64"
+    np.testing.assert_allclose(narrow, wide, 1e-4, 1e-4, equal_nan=False, err_msg=law)
+
+
 def check_work(model: AutoregressiveModel, condition: Any = None, limit: float = 1.25) -> None:
     """Drawing one sample costs the arithmetic of scoring it once.
 
@@ -466,7 +598,7 @@ def decoding_work(model: AutoregressiveModel, condition: Any = None) -> tuple[in
 
     drawing = multiply_adds(jax.make_jaxpr(begin)(variables).jaxpr)
     cache = jax.eval_shape(begin, variables)
-    previous = jnp.zeros((1, model.ordering.block_size), model.head.dtype)
+    previous = jnp.zeros((1, model.ordering.step_size), model.head.dtype)
     keys = example_keys(jax.random.key(0), 1)
     for t in range(model.ordering.length):
 
@@ -603,6 +735,18 @@ def _nodes(kind: Support, count: int) -> tuple[np.ndarray, np.ndarray]:
         return np.sinh(u), np.cosh(u) * slope
     half = (kind.high - kind.low) / 2
     return kind.low + half * (1 + np.tanh(u)), half * slope / np.cosh(u) ** 2
+
+
+def _check_draws(
+    drawn: Any, steps: np.ndarray, places: list[np.ndarray], probability: np.ndarray
+) -> None:
+    """Draws `[draws, variables]` fall into cells of a grid as often as these are likely."""
+    cells = [_cells(x, p, probability) for x, p in zip(steps.T, places, strict=True)]
+    cell, drawn_cell = (
+        np.stack([np.searchsorted(e, x) for e, x in zip(cells, y.T, strict=True)], axis=-1)
+        for y in (steps, np.asarray(drawn))
+    )
+    _check_frequencies(drawn_cell, cell, probability)
 
 
 def _cells(nodes: np.ndarray, places: np.ndarray, probability: np.ndarray) -> np.ndarray:
