@@ -440,14 +440,14 @@ def check_model(model: AutoregressiveModel, condition: Any = None) -> None:
         # the rounding of x itself.
         calm = jax.tree.map(lambda x: 0.3 * x, variables)
         noise = np.random.default_rng(1).normal(size=(count, len(support)))
-        drawn = model.ordering.to_steps(np.asarray(drawn)).reshape(count, -1)
+        drawn = raster.to_steps(np.asarray(drawn)).reshape(count, -1)
         bounds = zip(support, noise.T, drawn.T, strict=True)
         x = [
             np.clip(normal, kind.low, kind.high) if isinstance(kind, Reals) else values
             for kind, normal, values in bounds
         ]
         x = np.stack(x, axis=-1).astype(model.head.dtype)
-        x = model.ordering.to_event(x.reshape(count, model.ordering.length, -1))
+        x = raster.to_event(x.reshape(count, raster.count, -1))
         wide = log_probs(calm, x)
     narrow = log_probs(*to_float32((calm, x)))
     law = "float32 agrees with float64"
@@ -464,7 +464,7 @@ def check_transform(transform: Transform) -> None:
     rng = np.random.default_rng(0)
     x = np.concatenate([rng.normal(size=300, scale=3), [-1e30, -1e4, 0, 1e4, 1e30]])
     parameters = rng.normal(size=(len(x), transform.parameters))
-    line = np.linspace(-8, 8, 2001)
+    line: Any = np.linspace(-8, 8, 2001)
 
     ways = transform.forward, transform.inverse
 
@@ -551,7 +551,7 @@ def check_flow(flow: Flow, condition: Any = None) -> None:
         )
         close(greedy, again, "greedy does not depend on the key")
         if conditions is not None:
-            others = resized(np.roll(condition, 1, axis=0), count)
+            others = resized(np.roll(np.asarray(condition), 1, axis=0), count)
             assert np.all(score(variables, x) != score(variables, x, others)), "y is heard"
         # Smaller parameters: with random ones of size 1 a density can be too steep for the
         # rounding of x itself, and for quadrature.

@@ -79,7 +79,7 @@ def test_the_jacobian_of_a_dag_of_30_has_exactly_its_pattern(net):
             steps = ordering.to_steps(x[None])
             return ordering.to_event(net.apply(variables, steps, ordering, nothing, ordering.width))
 
-        jacobian = jax.jit(jax.vmap(jax.jacrev(logits)))(x)[:, 0]
+        jacobian = np.asarray(jax.jit(jax.vmap(jax.jacrev(logits)))(x))[:, 0]
     np.testing.assert_array_equal((jacobian != 0).any(axis=0), adjacency.T)
     assert model.ordering.length < 15  # it draws in that many steps
 
@@ -97,7 +97,7 @@ def test_only_the_hidden_units_make_the_pattern_too():
         def features(steps):
             return net.apply(variables, steps[None], ordering, nothing, ordering.width)[0]
 
-        jacobian = jax.jit(jax.jacrev(features))(steps[0])
+        jacobian = np.asarray(jax.jit(jax.jacrev(features))(steps[0]))
     counts = ordering.valid
     np.testing.assert_array_equal(jacobian[counts][:, counts] != 0, ordering.before)
 
@@ -122,7 +122,10 @@ def test_the_density_is_the_product_of_each_variable_given_its_parents():
         steps = np.asarray(model.apply(variables, x, method="step_log_probs"))
     level = {cell: t for t, cells in enumerate(ordering.levels) for cell in cells}
     for cell in range(8):
-        touched = {level[cell], *(level[child] for child in np.flatnonzero(adjacency[cell]))}
+        touched = {
+            level[cell],
+            *(level[child] for child in np.flatnonzero(adjacency[cell]).tolist()),
+        }
         changed = np.flatnonzero(np.abs(steps[1 + cell] - steps[0]) > 1e-9)
         assert set(changed) == touched
 

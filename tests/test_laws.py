@@ -90,10 +90,13 @@ def graph(event: Event, block: Event) -> Graph:
     return Graph.from_adjacency(event, edges, block)
 
 
-ORDERINGS: list[Callable[[Event, Event], Ordering]] = [
-    Raster, Reversed, ColumnMajor, Snake, Spiral, Hilbert, MultiScale, ChannelFirst,
-    permuted, graph,
+GRIDS: list[Callable[[Event, Event], Ordering]] = [Raster, Reversed, ColumnMajor]
+
+WALKS: list[Callable[[Event, Event], Ordering]] = [  # none has a grid: all are permutations
+    Snake, permuted, Spiral, Hilbert, MultiScale, ChannelFirst,
 ]  # fmt: skip
+
+ORDERINGS = [*GRIDS, *WALKS, graph]
 
 GRAPH_CONDITIONALS = (FVSBN, MADE)  # classes that follow a graph
 
@@ -246,8 +249,17 @@ def test_an_ordering_of_a_sequence_is_a_bijection(block: Event) -> None:
         ar.testing.check_ordering(ordering((6,), block))
 
 
-@pytest.mark.parametrize("ordering", ORDERINGS, ids=name)
-@pytest.mark.parametrize("conditional", CONDITIONALS, ids=name)
+@pytest.mark.parametrize(
+    ("conditional", "ordering"),
+    [
+        (conditional, ordering)
+        for conditional in CONDITIONALS
+        for ordering in ORDERINGS
+        # What conditionals read of an ordering are tables: a few meet every walk.
+        if ordering not in WALKS[2:] or conditional in (SEQUENCE_CONDITIONALS[2:7:4])
+    ],
+    ids=name,
+)
 def test_a_conditional_keeps_to_its_past(conditional: Conditional, ordering: Any) -> None:
     ordering = ordering((4, 3, 1), (1, 1, 1))
     if not follows(conditional, ordering):
@@ -341,9 +353,10 @@ def models(full: bool) -> list[Row]:
 
     def pairs_of(row: Row) -> set[Any]:
         conditional, ordering, head, context = map(id, row)
+        walk = id(WALKS) if row[1] in WALKS else ordering
         kind = frozenset(map(type, row[2][0].support(int(np.prod(row[2][2])))))
         of_context = type(row[3][0])
-        classes = combinations((conditional, ordering, kind, of_context), 2)
+        classes = combinations((conditional, walk, kind, of_context), 2)
         return {*classes, (ordering, context), (head, of_context)}
 
     pairs = [pairs_of(row) for row in rows]

@@ -35,8 +35,8 @@ class MADE(SequenceConditional):
 
     Decoding computes each hidden unit once, at the step where its inputs are complete.
 
-    In a `Graph` a hidden unit belongs to a cell, whose parents it may see, and listens to units that
-    see no others: the features of a cell depend on its parents only (as in zuko's MaskedMLP).
+    In a `Graph` a hidden unit belongs to a cell, whose parents it may see, and listens to units
+    that see no others: the features of a cell depend on its parents only.
 
     Attributes:
       hidden: units of each hidden layer.

@@ -74,7 +74,9 @@ class Graph(Ordering):
             raise ValueError(
                 f"adjacency: expected shape [{count}, {count}], got {list(np.shape(adjacency))}"
             )
-        return cls(event, block, tuple(map(tuple, map(np.flatnonzero, np.transpose(adjacency)))))
+        return cls(
+            event, block, tuple(tuple(np.flatnonzero(x).tolist()) for x in np.transpose(adjacency))
+        )
 
     @classmethod
     def from_networkx(
@@ -119,7 +121,7 @@ class Graph(Ordering):
     def valid(self) -> np.ndarray:
         return np.arange(self.width) < np.array([[len(level)] for level in self.levels])
 
-    @cached_property
+    @property
     def before(self) -> np.ndarray:
         depends = np.zeros((self.count, self.count), bool)
         for cell, parents in enumerate(self.parents):
