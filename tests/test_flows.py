@@ -31,9 +31,9 @@ vectors = np.random.default_rng(0).normal(size=(3, 2))
 tokens = np.array([[3, 1, 4], [1, -1, -1], [2, 0, -1]])
 
 FLOWS = [  # direction, transform, conditional, orderings, head of the noise, context, conditions
-    (MAF, Affine(), made, two, StudentTMixture(1), Nothing(), None),
+    (MAF, Affine(), small, two, StudentTMixture(1), Nothing(), None),
     (MAF, Spline(bins=4), small, two, normal, Vector(2, width=4), vectors),
-    (IAF, Affine(), small, two, normal, ClassLabel(3, width=4), np.arange(3)),
+    (IAF, Affine(), made, two, normal, ClassLabel(3, width=4), np.arange(3)),
     (IAF, Spline(bins=4), made, two, normal, Nothing(), None),
     (MAF, Spline(bins=3, bound=2.0), transformer, image, normal, Tokens(5, 3, width=4), tokens),
     (MAF, Affine(), NADE(hidden=5), image, normal, Vector(2, width=4), vectors),

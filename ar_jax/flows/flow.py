@@ -57,9 +57,9 @@ class Bijection(nn.Module):
     def __call__(self, x: jax.Array, context: Vectors) -> Mapped:
         """y, from x `[batch, *event]` and the context's vectors and mask."""
         steps = self.layer.ordering.to_steps(x)
-        features = self.conditional(
-            self._seen(steps), self.layer.ordering, self._context(context), self._features
-        )
+        seen, (vectors, mask) = self._seen(steps), context
+        context = vectors.astype(seen.dtype), mask
+        features = self.conditional(seen, self.layer.ordering, context, self._features)
         y, log_slope = self.layer.transform.forward(steps, self._parameters(features))
         return self.layer.ordering.to_event(y), log_slope.sum(axis=(1, 2))
 
@@ -71,9 +71,9 @@ class Bijection(nn.Module):
         dtype = jnp.result_type(y, jnp.float32, *jax.tree.leaves(variables))  # of x, as it comes
         steps = self.layer.ordering.to_steps(y).astype(dtype)
         blank = jnp.zeros_like(steps[:, 0])
-        cache = self.conditional.init_cache(
-            self._seen(blank), self.layer.ordering, self._context(context)
-        )
+        seen, (vectors, mask) = self._seen(blank), context
+        context = vectors.astype(seen.dtype), mask
+        cache = self.conditional.init_cache(seen, self.layer.ordering, context)
         rngs = {"dropout": self.make_rng("dropout")} if self.has_rng("dropout") else {}
 
         def body(carry: tuple[Any, jax.Array], inputs: tuple[jax.Array, jax.Array]) -> Any:
@@ -115,10 +115,6 @@ class Bijection(nn.Module):
         # The network computes in the dtype of its parameters, so half of them make half precision.
         parameters = jax.tree.leaves(self.variables.get("params", {}))
         return x.astype(jnp.result_type(*parameters) if parameters else x.dtype)
-
-    def _context(self, context: Vectors) -> Vectors:
-        vectors, mask = context
-        return self._seen(vectors), mask
 
 
 class Flow(nn.Module, ABC):
