@@ -339,7 +339,8 @@ def models(full: bool) -> list[Row]:
     """All combinations that fit, or as few as it takes for every pair of parts to meet.
 
     In these, one instance stands for a class of conditionals. Conditionals and orderings see of a
-    head what its variables can be, and heads see nothing of a context: they meet such classes.
+    head what its variables can be, and heads see nothing of a context: they meet such classes. One
+    walk stands for all.
     """
     conditionals = CONDITIONALS if full else ONE_OF_EACH
     rows = [
