@@ -403,8 +403,8 @@ def _check_prefix(model: Model, prefix: Array, lengths: Array | None) -> tuple[K
         raise ValueError(
             f"prefix: expected at most the event's {model.ordering.length} steps, got {count}"
         )
-    cells = model.ordering.by_cell(np.asarray(prefix) if is_concrete(prefix) else prefix)
-    model.head.check("prefix", cells)
+    known: Any = np.asarray(prefix) if is_concrete(prefix) else prefix
+    model.head.check("prefix", model.ordering.by_cell(known))
     prefix = jnp.asarray(prefix, model.head.dtype)
     if lengths is None:
         return (prefix, jnp.full(batch, count)), count
