@@ -85,7 +85,8 @@ def random_data(experiment: Experiment) -> Source:
     rng, event = np.random.default_rng(0), experiment.model.ordering.event
     if isinstance(experiment, ImageExperiment):
         return Arrays(rng.integers(0, 256, (IMAGES, *event), np.uint8))
-    values = {Shakespeare: SYMBOLS, Speech: 256, Chorales: PITCHES}[type(experiment)]
+    kinds = {Shakespeare: SYMBOLS, Speech: 256, Chorales: PITCHES}
+    (values,) = (values for kind, values in kinds.items() if isinstance(experiment, kind))
     sequence = rng.integers(0, values, (SEQUENCE, *event[1:]), np.int32)
     return Chunks(sequence, event[0], preceding=int(isinstance(experiment, Shakespeare)))
 
