@@ -275,7 +275,7 @@ def section(
         trained = 1e3 * experiment.batch_size / speed["step_ms"]
         rows.append(
             f"| [{name}](#{name}) | {found['parameters']:,} | {found['training_cpu_seconds']:,.0f} "
-            f"| {trained:,.3g} | {speed['drawn_per_s']:,.3g} | {figure(found['likelihood'])} |"
+            f"| {rate(trained)} | {rate(speed['drawn_per_s'])} | {figure(found['likelihood'])} |"
         )
         samples += [
             f"### {name}",
@@ -295,6 +295,11 @@ def section(
         f"## {title}", f"Test split: {', '.join(score)}, in nats an event and in bits/dim.",
         "\n".join(rows), f"![validation over CPU-seconds]({title.lower()}.png)", *samples,
     ]  # fmt: skip
+
+
+def rate(events: float) -> str:
+    """Events per second, to about two digits."""
+    return f"{events:,.0f}" if events >= 10 else f"{events:.2g}"
 
 
 def figure(likelihood: Mapping[str, Any]) -> str:
