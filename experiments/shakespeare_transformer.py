@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import jax
+import numpy as np
 
 import ar_jax as ar
 from ar_jax.data import Characters, Chunks, Splits, tfds_text
@@ -106,8 +107,12 @@ class Shakespeare(Experiment):
         drawn = continue_sequence(
             self.model, variables, key, known, options.length, options.sampler
         )
+        return self.write(path, drawn)
+
+    def write(self, path: Path, symbols: np.ndarray) -> Path:
+        """Writes symbols `[n]` as a text file, whose path it returns."""
         path = path.with_suffix(".txt")
-        path.write_text(self._characters.decode(drawn) + "\n")
+        path.write_text(self._characters.decode(symbols) + "\n")
         return path
 
 

@@ -104,6 +104,10 @@ class Speech(Experiment):
             self.model, variables, jax.random.key(options.seed), mu_law(start).astype(np.int32),
             round(options.seconds * RATE), options.sampler,
         )  # fmt: skip
+        return self.write(path, codes)
+
+    def write(self, path: Path, codes: np.ndarray) -> Path:
+        """Writes codes `[n]` as a WAV file, whose path it returns."""
         path = path.with_suffix(".wav")
         wavfile.write(path, RATE, mu_law_inverse(codes))
         return path

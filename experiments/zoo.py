@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 import ar_jax as ar
@@ -44,7 +45,7 @@ from experiments.run import Data, Experiment, asked, dispatch, main, parse
 from experiments.shakespeare_transformer import SYMBOLS, Shakespeare
 from experiments.shakespeare_transformer import WINDOW as CHARACTERS
 from experiments.speech import WINDOW as SAMPLES
-from experiments.speech import SampleSpeech, Speech
+from experiments.speech import Recordings, SampleSpeech, Speech
 
 PROGRAM = "python -m experiments.zoo"
 
@@ -221,7 +222,18 @@ def train(arguments: list[str]) -> None:
     models = [f"zoo/{name}" for name in finished(zoo.folder)]
     if subprocess.run([*command, "--models", *models]).returncode:
         sys.exit(f"{PROGRAM}: the speed was not measured; the same command goes on")
+    write_data(zoo)
     render(zoo.folder)
+
+
+def write_data(zoo: Zoo) -> None:
+    """Writes eight windows of the test split of texts and of sounds, whose samples show no data."""
+    for kind, data in ((Shakespeare, zoo.data), (Speech, Recordings(zoo.speech))):
+        found = [MODELS[name] for name in zoo.models if isinstance(MODELS[name], kind)]
+        if found:
+            placed: Any = dataclasses.replace(found[0], data=data)
+            windows = placed.splits.test.batch(np.arange(8))["x"]
+            placed.write(zoo.folder / "data", windows.ravel())
 
 
 def page(arguments: list[str]) -> None:
@@ -282,19 +294,26 @@ def section(
             recipe(experiment, records[name][-1]["step"]),
             *filter(None, [NOTES.get(name)]),
         ]
-        drawn = next((folder / name).glob("samples.*"))
-        if drawn.suffix == ".txt":
-            lines = drawn.read_text().strip().split("\n")
-            samples.append("\n".join(["```", *lines[:12], "```"]))
-        else:
-            mark = "!" if drawn.suffix == ".png" else ""
-            samples.append(f"{mark}[samples of {name}]({name}/{drawn.name})")
+        (drawn,) = (folder / name).glob("samples.*")
+        samples.append(show(folder, drawn, f"samples of {name}"))
+    suffixes = {path.suffix for name in results for path in (folder / name).glob("samples.*")}
+    for path in [folder / f"data{suffix}" for suffix in suffixes]:
+        samples += ["### data", show(folder, path, "data")] if path.exists() else []
     (score,) = {(r["likelihood"]["split"], r["likelihood"]["kind"]) for r in results.values()}
     draw_race(folder / f"{title.lower()}.png", records)
     return [
         f"## {title}", f"Test split: {', '.join(score)}, in nats an event and in bits/dim.",
         "\n".join(rows), f"![validation over CPU-seconds]({title.lower()}.png)", *samples,
     ]  # fmt: skip
+
+
+def show(folder: Path, path: Path, what: str) -> str:
+    """A text, a picture, or where to listen."""
+    if path.suffix == ".txt":
+        lines = path.read_text().strip().split("\n")
+        return "\n".join(["```", *lines[:12], "```"])
+    mark = "!" if path.suffix == ".png" else ""
+    return f"{mark}[{what}]({path.relative_to(folder)})"
 
 
 def rate(events: float) -> str:

@@ -52,6 +52,7 @@ def test_a_page_shows_what_two_models_came_to(tmp_path, tfds_folder):
     for picture in linked:
         assert (tmp_path / "zoo" / picture).exists()
     assert (tmp_path / "zoo" / "lru" / "samples.txt").read_text()[:50].strip() in text
+    assert (tmp_path / "zoo" / "data.txt").read_text()[:50].strip() in text
     again = place.run("zoo", "lru", "evaluate", "--folder", "zoo/lru")
     assert f"{found['likelihood']['nats']:.2f} ± " in again.stdout, again.stderr
 
