@@ -338,9 +338,9 @@ Row = tuple[Any, ...]
 def models(full: bool) -> list[Row]:
     """All combinations that fit, or as few as it takes for every pair of parts to meet.
 
-    In these, one instance stands for a class of conditionals. Conditionals and orderings see of a
-    head what its variables can be, and heads see nothing of a context: they meet such classes. One
-    walk stands for all.
+    In these, one instance stands for a class of conditionals. Parts see little of each other, and
+    meet what they see: an ordering's kind (conditionals meet each in a law of their own), what a
+    head's variables can be, how many vectors a context has.
     """
     conditionals = CONDITIONALS if full else ONE_OF_EACH
     rows = [
@@ -354,11 +354,11 @@ def models(full: bool) -> list[Row]:
 
     def pairs_of(row: Row) -> set[Any]:
         conditional, ordering, head, context = map(id, row)
-        walk = id(WALKS) if row[1] in WALKS else ordering
-        kind = frozenset(map(type, row[2][0].support(int(np.prod(row[2][2])))))
-        of_context = type(row[3][0])
-        classes = combinations((conditional, walk, kind, of_context), 2)
-        return {*classes, (ordering, context), (head, of_context)}
+        kind = "grid" if row[1] in GRIDS else "walk" if row[1] in WALKS else "graph"
+        values = frozenset(map(type, row[2][0].support(int(np.prod(row[2][2])))))
+        vectors = {Nothing: "no", Tokens: "several"}.get(type(row[3][0]), "one")
+        classes = combinations((conditional, kind, values, vectors), 2)
+        return {*classes, (ordering, values), (ordering, vectors), (head, vectors), (context, kind)}
 
     pairs = [pairs_of(row) for row in rows]
     missing, cover = set[Any]().union(*pairs), []
