@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.checks import check_integers, check_positive, check_shape, is_concrete
-from ar_jax.conditionals.base import Cache, Conditional, lookup, shift
+from ar_jax.conditionals.base import Cache, Conditional, check_follows, lookup, shift
 from ar_jax.contexts import Context, Nothing, Vectors
 from ar_jax.decoding import Known, Sampler, advance, decode, example_keys
 from ar_jax.heads.base import Head
-from ar_jax.orderings import Graph, Ordering
+from ar_jax.orderings import Ordering
 
 Array = jax.Array | np.ndarray
 Variables = Any
@@ -24,7 +24,7 @@ Variables = Any
 
 
 class Model(Protocol):
-    """What is trained, scored and drawn from: an `AutoregressiveModel` or an `Ensemble`."""
+    """What is trained, scored and drawn from: `AutoregressiveModel`, `Ensemble`, `Flow`."""
 
     @property
     def ordering(self) -> Ordering: ...
@@ -209,9 +209,9 @@ class AutoregressiveModel(nn.Module):
 
     def check_parts(self) -> None:
         """Raises ValueError when the conditional or the head cannot follow the ordering."""
-        self.conditional.check(self.ordering)
+        check_follows(self.conditional, self.ordering)
         self.head.check_block(self.ordering.block_size)
-        if self.head.looks_back and isinstance(self.ordering, Graph):
+        if self.head.looks_back and not self.ordering.is_chain:
             raise ValueError(
                 f"head: {type(self.head).__name__} looks back at the step before, where a Graph "
                 "asks for one that depends on the features only"
@@ -283,6 +283,10 @@ def stream(
     Raises:
       ValueError: when the sampler, the condition or the prefix does not fit the model.
     """
+    if not isinstance(model, AutoregressiveModel):
+        raise ValueError(
+            f"model: expected an AutoregressiveModel to stream from, got {type(model).__name__}"
+        )
     given = _check_given(model, condition, batch_size, sampler, prefix, prefix_lengths)
 
     def draw() -> Iterator[jax.Array]:

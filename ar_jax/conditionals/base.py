@@ -1,14 +1,14 @@
 """Conditionals: the network that computes the features of each step from the steps before it."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ar_jax.orderings import Graph, Ordering
+from ar_jax.orderings import Ordering
 
 Cache = Any
 """A pytree of arrays that a conditional carries from step to step."""
@@ -23,6 +23,9 @@ class Conditional(nn.Module, ABC):
     A new conditional needs only `__call__`: the inherited cache keeps the steps so far and computes
     everything anew at each step. The ordering and the number of features are static arguments.
     """
+
+    follows_graphs: ClassVar[bool] = False
+    """Whether it reads of a `Graph` the parents of a cell only; most read all earlier steps."""
 
     @abstractmethod
     def __call__(
@@ -117,15 +120,7 @@ class Conditional(nn.Module, ABC):
         return np.ones((ordering.count, context_length), bool)
 
     def check(self, ordering: Ordering) -> None:
-        """Raises ValueError when this conditional cannot follow the ordering.
-
-        Most cannot follow a graph, since they read all earlier steps.
-        """
-        if isinstance(ordering, Graph):
-            raise ValueError(
-                f"ordering: {type(self).__name__} reads all earlier steps, where a Graph asks for "
-                "masked dense layers (MADE, FVSBN)"
-            )
+        """Raises ValueError for what the conditional asks of itself and of the ordering."""
 
     @nn.compact
     def readout(self, x: jax.Array, features: int) -> jax.Array:
@@ -155,6 +150,16 @@ class SequenceConditional(Conditional):
     def extend(
         self, cache: Cache, previous: jax.Array, t: Any, ordering: Ordering, features: int
     ) -> tuple[Cache, jax.Array]: ...
+
+
+def check_follows(conditional: Conditional, ordering: Ordering) -> None:
+    """Raises ValueError when the conditional cannot follow the ordering."""
+    if not ordering.is_chain and not conditional.follows_graphs:
+        raise ValueError(
+            f"ordering: {type(conditional).__name__} reads all earlier steps, where a Graph asks "
+            "for masked dense layers (MADE, FVSBN)"
+        )
+    conditional.check(ordering)
 
 
 def image_grid(conditional: Conditional, ordering: Ordering, channels: int = 1) -> tuple[int, int]:

@@ -23,8 +23,7 @@ class FVSBN(SequenceConditional):
         t=3   x  x  x  x  .
     """
 
-    def check(self, ordering: Ordering) -> None:
-        """It follows any."""
+    follows_graphs = True
 
     def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
         return Inputs.empty(blank, ordering, context)

@@ -51,6 +51,8 @@ class MADE(SequenceConditional):
     residual: bool = False
     connectivity: int = 0
 
+    follows_graphs = True
+
     def check(self, ordering: Ordering) -> None:
         if min(self.hidden, default=0) < 1:
             raise ValueError(

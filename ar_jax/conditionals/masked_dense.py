@@ -4,8 +4,8 @@ The *degree* of a source or unit is the number of steps that it may see: the con
 step s degree s + 1, the features of step t degree t. A unit listens to sources of at most its own
 degree. Weights belong to the cells of the event, so that one set of them serves every ordering.
 
-In a `Graph` degree t stands for the set of parents of the t-th cell visited, and a unit listens to
-sources that have seen a subset of its own.
+In a `Graph` degree t stands for the set of parents of the t-th cell visited, degree count + t for
+that cell itself, and a unit listens to sources that have seen a subset of its own.
 """
 
 from collections.abc import Callable, Sequence
@@ -32,7 +32,10 @@ class MaskedDense(NamedTuple):
 
     def __call__(self, x: jax.Array, rows: Any = slice(None)) -> jax.Array:
         """`[batch, sources]` -> `[batch, rows]`, the units asked for."""
-        mask = listens(jnp.asarray(self.units)[rows, None], self.sources, self.ordering)
+        if isinstance(self.ordering, Graph):
+            mask = jnp.asarray(self.ordering.includes[np.ix_(self.units, self.sources)])[rows]
+        else:
+            mask = self.sources <= jnp.asarray(self.units)[rows, None]
         return x @ jnp.where(mask, self.kernel[rows], 0).T + self.bias[rows]
 
 
@@ -50,20 +53,10 @@ def masked_dense(
     )
 
 
-def listens(units: jax.Array, sources: np.ndarray, ordering: Ordering) -> jax.Array:
-    """Whether units `[units, 1]` listen to sources `[sources]`, given as degrees."""
-    if not isinstance(ordering, Graph):
-        return jnp.asarray(sources) <= units
-    # What each degree has seen: the parents of a cell, or, above these, the cell itself.
-    seen = np.concatenate([ordering.before, np.eye(ordering.count, dtype=bool)])
-    unknown = (~seen).astype(np.float32) @ seen.T.astype(np.float32)  # how many cells
-    return jnp.asarray(unknown == 0)[units, sources]
-
-
 def cell_degrees(ordering: Ordering) -> np.ndarray:
     """`[count]`: the degrees of the cells as sources, in raster order."""
     visits = np.argsort(ordering.order)
-    return visits + (ordering.count if isinstance(ordering, Graph) else 1)
+    return visits + (1 if ordering.is_chain else ordering.count)
 
 
 class Inputs(NamedTuple):

@@ -48,7 +48,6 @@ class NADE(SequenceConditional):
         self.context_bias = ContextBias(self.hidden)
 
     def check(self, ordering: Ordering) -> None:
-        super().check(ordering)
         check_positive(hidden=self.hidden, chunk=self.chunk)
 
     def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:

@@ -86,7 +86,6 @@ class Recurrent(SequenceConditional):
         """A layer of the stack."""
 
     def check(self, ordering: Ordering) -> None:
-        super().check(ordering)
         check_positive(layers=self.layers, width=self.width)
         check_fractions(dropout=self.dropout)
 

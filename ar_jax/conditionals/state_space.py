@@ -94,7 +94,6 @@ class StateSpace(SequenceConditional):
         return extended, self.readout(self.last_norm(x), features)
 
     def check(self, ordering: Ordering) -> None:
-        super().check(ordering)
         check_positive(layers=self.layers, width=self.width)
         check_fractions(dropout=self.dropout)
 

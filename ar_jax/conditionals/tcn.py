@@ -120,7 +120,6 @@ class TCN(SequenceConditional):
         return band(reach(self.kernel, dilations), ordering.length, shift=1)
 
     def check(self, ordering: Ordering) -> None:
-        super().check(ordering)
         check_positive(layers=self.layers, channels=self.channels)
         check_fractions(dropout=self.dropout)
         check_taps(self.kernel)

@@ -369,7 +369,6 @@ class DecoderOnly(SequenceConditional):
         return reached > 0
 
     def check(self, ordering: Ordering) -> None:
-        super().check(ordering)
         check_fractions(dropout=self.dropout)
         shared, query_width = self.key_value_heads or self.heads, self.query_width or self.width
         for expected, got in (

@@ -142,7 +142,6 @@ class WaveNet(SequenceConditional):
         return gates @ (span[:, None] == np.arange(context_length))
 
     def check(self, ordering: Ordering) -> None:
-        super().check(ordering)
         check_positive(layers=self.layers, stacks=self.stacks)
         check_positive(channels=self.channels, skip_channels=self.skip_channels)
         check_taps(self.kernel)

@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 
 StepFunction = Callable[[Any, jax.Array, jax.Array, jax.Array], tuple[Any, jax.Array, jax.Array]]
-"""(cache, previous `[batch, block_size]`, t, keys `[batch]`) -> (cache, value, log_prob)."""
+"""(cache, previous `[batch, step_size]`, t, keys `[batch]`) -> (cache, value, log_prob)."""
 
 Known = tuple[jax.Array, jax.Array]
-"""Values that are given rather than drawn `[batch, n, block_size]`, and how many of the n count for
+"""Values that are given rather than drawn `[batch, n, step_size]`, and how many of the n count for
 each example `[batch]`."""
 
 
@@ -28,14 +28,14 @@ def decode(
     Args:
       step: draws the value at t given the cache and the value at t - 1.
       cache: the cache before `start`.
-      previous: `[batch, block_size]`, the value at `start - 1`; read by nobody at 0.
+      previous: `[batch, step_size]`, the value at `start - 1`; read by nobody at 0.
       keys: `[batch]` random keys, one for each example; step t draws with `fold_in(key, t)`.
       start: the first step to draw.
       stop: the step after the last.
       known: the first steps, at most up to stop.
 
     Returns:
-      The values `[batch, stop - start, block_size]`, and the log-probability of those drawn,
+      The values `[batch, stop - start, step_size]`, and the log-probability of those drawn,
       in nats `[batch]`.
     """
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from ar_jax.checks import check_floats, check_positive, check_shape
-from ar_jax.conditionals.base import Conditional
+from ar_jax.conditionals.base import Conditional, check_follows
 from ar_jax.contexts import Context, Nothing, Vectors
 from ar_jax.decoding import Sampler
 from ar_jax.flows.transforms import Transform
@@ -241,7 +241,7 @@ class Flow(nn.Module, ABC):
         if len(events) > 1:
             raise ValueError(f"layers: expected one event, got {sorted(events)}")
         for layer in self.layers:
-            layer.conditional.check(layer.ordering)
+            check_follows(layer.conditional, layer.ordering)
             if layer.ordering.width > 1:
                 raise ValueError(f"ordering: expected one cell to a step, got {layer.ordering}")
             layer.transform.check()

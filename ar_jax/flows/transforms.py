@@ -1,8 +1,8 @@
 """Invertible maps of one real number, whose parameters a conditional computes."""
 
+import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from math import log
 
 import jax
 import jax.numpy as jnp
@@ -58,7 +58,7 @@ class Affine(Transform):
 
     def _numbers(self, parameters: jax.Array) -> tuple[jax.Array, jax.Array]:
         b, a = parameters[..., 0], parameters[..., 1]
-        return b, squash(a, -log(self.min_slope))
+        return b, squash(a, -math.log(self.min_slope))
 
     def check(self) -> None:
         _check_min_slope(self.min_slope)
@@ -94,8 +94,8 @@ class Spline(Transform):
     def check(self) -> None:
         check_positive(bins=self.bins)
         _check_min_slope(self.min_slope)
-        if not self.bound > 0:
-            raise ValueError(f"bound: expected above 0, got {self.bound}")
+        if not 0 < self.bound < math.inf:
+            raise ValueError(f"bound: expected above 0 and finite, got {self.bound}")
 
 
 def _check_min_slope(min_slope: float) -> None:

@@ -3,21 +3,26 @@
 from typing import Any
 
 from ar_jax.conditionals import Learned, Transformer
+from ar_jax.interop.architecture import EMBEDDING, Architecture, Part, language_model
 from ar_jax.interop.checkpoint import Config
-from ar_jax.interop.family import Family, Part, language_model
 from ar_jax.model import AutoregressiveModel
 
-ACTIVATIONS = {"gelu_new": "gelu", "relu": "relu", "quick_gelu": "quick_gelu"}
-"""Theirs and ours; `gelu_new` is the approximation by a hyperbolic tangent."""
+ACTIVATIONS = {
+    "gelu_pytorch_tanh": "gelu",
+    "gelu_new": "gelu",
+    "relu": "relu",
+    "quick_gelu": "quick_gelu",
+}
+"""Theirs and ours; our `gelu` is the approximation by a hyperbolic tangent."""
 
 
-class GPT2(Family):
+class GPT2(Architecture):
     """Pre-norm, learned positions, biases; its linear maps are `[inputs, outputs]`, as ours."""
 
     prefix = "transformer."
     ignored = r"h\.\d+\.attn\.(masked_)?bias|lm_head\.weight"
     like = Transformer(positions=Learned(), projections=False, context_start=True)
-    free = (*Family.free, "activation")
+    free = (*Architecture.free, "activation")
 
     def model(self, config: Config) -> AutoregressiveModel:
         config.choice("scale_attn_weights", [True], True)
@@ -59,7 +64,7 @@ class GPT2(Family):
 
     def parts(self, conditional: Transformer) -> list[Part]:
         parts = [
-            Part("head/embed/embedding", ["wte.weight"]),
+            Part(EMBEDDING, ["wte.weight"]),
             Part("conditional/positions/table", ["wpe.weight"]),
         ]
         names = {"conditional/readout_norm": "ln_f"}

@@ -8,14 +8,16 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ar_jax.conditionals import Rotary
+from ar_jax.interop.architecture import Architecture, Variables
 from ar_jax.interop.checkpoint import Config, read_config
-from ar_jax.interop.family import Family, Variables
 from ar_jax.interop.gpt2 import GPT2
 from ar_jax.interop.llama import Llama
 from ar_jax.model import AutoregressiveModel
 
 
-def load(folder: Path, dtype: DTypeLike = jnp.float32) -> tuple[AutoregressiveModel, Variables]:
+def load(
+    folder: Path | str, dtype: DTypeLike = jnp.float32
+) -> tuple[AutoregressiveModel, Variables]:
     """Reads a GPT-2 or a Llama, of one file or sharded.
 
     The model is p(x_1 ... x_n | x_0): the first token x_0 stands in the start's place, is not
@@ -41,16 +43,17 @@ def load(folder: Path, dtype: DTypeLike = jnp.float32) -> tuple[AutoregressiveMo
       The model and its variables.
 
     Raises:
-      FileNotFoundError: when a file is missing.
-      ValueError: when the checkpoint is of another family, or has an option or a tensor that the
+      ValueError: when the checkpoint is of another architecture, or has an option or a tensor that
+        the model has not.
         model has not.
     """
+    folder = Path(folder)
     config = read_config(folder)
-    return _family_of(config).load(folder, config, dtype)
+    return _architecture_of(config).load(folder, config, dtype)
 
 
 def save(
-    folder: Path,
+    folder: Path | str,
     model: AutoregressiveModel,
     variables: Variables,
     config: Mapping[str, Any] | None = None,
@@ -69,13 +72,13 @@ def save(
 
     Raises:
       FileExistsError: when the folder exists.
-      ValueError: when the model has something that the family has not.
+      ValueError: when the model has something that the architecture has not.
     """
     rotary = isinstance(getattr(model.conditional, "positions", None), Rotary)
-    (Llama() if rotary else GPT2()).save(folder, model, variables, config or {})
+    (Llama() if rotary else GPT2()).save(Path(folder), model, variables, config or {})
 
 
-def _family_of(config: Config) -> Family:
+def _architecture_of(config: Config) -> Architecture:
     match config.choice("model_type", ("gpt2", "llama")):
         case "gpt2":
             return GPT2()

@@ -3,12 +3,12 @@
 from typing import Any
 
 from ar_jax.conditionals import Rotary, Transformer
+from ar_jax.interop.architecture import EMBEDDING, Architecture, Part, language_model
 from ar_jax.interop.checkpoint import Config
-from ar_jax.interop.family import Family, Part, language_model
 from ar_jax.model import AutoregressiveModel
 
 
-class Llama(Family):
+class Llama(Architecture):
     """RMSNorm, rotary positions, gated feed-forward layers, no biases; rotation is not rescaled.
 
     Their linear maps are `[outputs, inputs]`. They turn the first half of a head's features
@@ -21,7 +21,7 @@ class Llama(Family):
         positions=Rotary(), activation="swiglu", norm="rms", bias=False, projections=False,
         context_start=True,
     )  # fmt: skip
-    free = (*Family.free, "key_value_heads")
+    free = (*Architecture.free, "key_value_heads")
 
     def model(self, config: Config) -> AutoregressiveModel:
         config.choice("hidden_act", ["silu"], "silu")
@@ -63,7 +63,7 @@ class Llama(Family):
         hidden = net.hidden or 4 * net.width
         shared = net.width * (net.key_value_heads or net.heads) // net.heads
         parts = [
-            Part("head/embed/embedding", ["embed_tokens.weight"]),
+            Part(EMBEDDING, ["embed_tokens.weight"]),
             Part("conditional/readout_norm/scale", ["norm.weight"]),
         ]
         for i in range(net.layers):

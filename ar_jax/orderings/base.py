@@ -73,6 +73,11 @@ class Ordering(ABC):
         return np.tri(self.count, k=-1, dtype=bool)
 
     @property
+    def is_chain(self) -> bool:
+        """Whether each cell may depend on all that came before it."""
+        return True
+
+    @property
     def grid(self) -> tuple[int, int] | None:
         """`(height, width)` of an image that the steps fill row by row, `channels` to a place.
 

@@ -129,6 +129,21 @@ class Graph(Ordering):
         return depends[np.ix_(self.order, self.order)]
 
     @property
+    def is_chain(self) -> bool:
+        return False
+
+    @cached_property
+    def includes(self) -> np.ndarray:
+        """`[2 count, 2 count]`: whether one set of cells (row) includes another (column).
+
+        The sets are the parents of each cell, in the order of visits, and after these the cells
+        themselves, one by one.
+        """
+        sets = np.concatenate([self.before, np.eye(self.count, dtype=bool)])
+        missing = (~sets).astype(np.float32) @ sets.T.astype(np.float32)  # how many cells
+        return missing == 0
+
+    @property
     def length(self) -> int:
         """The number of levels: the graph's depth."""
         return len(self.levels)

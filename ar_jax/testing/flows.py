@@ -126,8 +126,8 @@ def check_flow(flow: Flow, condition: Any = None) -> None:
             parts = np.array_split(points.reshape(-1, *event), range(count, len(points), count))
             density = np.exp(np.concatenate([score(calm, part, one) for part in parts]))
             probability = density * weights[places[0]] * weights[places[1]]
-            # As exact as quadrature is that does not know the kinks of splines and ReLUs.
-            np.testing.assert_allclose(probability.sum(), 1, 1e-3, err_msg="integrates to one")
+            # As exact as quadrature is that does not know the kinks of splines.
+            np.testing.assert_allclose(probability.sum(), 1, 2e-4, err_msg="integrates to one")
             drawn, _ = draw(calm, 1, one)
             check_draws(drawn.reshape(-1, 2), points, places, probability)
     narrow = score(*to_float32((calm, x)))

@@ -270,6 +270,10 @@ def test_an_option_that_the_model_has_not_is_refused_by_its_name(tmp_path, kind,
             {"h.0.attn.q": np.zeros(3, "f")},
             "tensors: expected none but the model's, got h.0.attn.q",
         ),
+        (
+            {"lm_head.weight": np.zeros((VOCABULARY, 32), "f")},
+            "tensors, lm_head.weight: expected the embedding's values",
+        ),
     ],
 )
 def test_a_tensor_that_the_model_has_not_is_refused_by_its_name(folder, tmp_path, change, message):
@@ -350,7 +354,8 @@ def test_a_model_that_the_family_has_not_is_not_saved(folder, tmp_path, change, 
     [
         ({"ordering": Raster((8, 2))}, "ordering: expected one axis of tokens"),
         ({"head": ar.heads.Bernoulli()}, "head: expected Categorical in a GPT2"),
-        ({"head": ar.heads.Categorical(101)}, "head.unembedding: expected 'tied' or 'own'"),
+        ({"head": ar.heads.Categorical(7)}, "context.vocabulary: expected the head's 7"),
+        ({"head": ar.heads.Categorical(VOCABULARY)}, "head.unembedding: expected 'tied' or 'own'"),
         ({"conditional": ar.conditionals.GRU()}, "conditional: expected Transformer in a GPT2"),
     ],
 )

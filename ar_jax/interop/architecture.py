@@ -1,4 +1,4 @@
-"""A family of checkpoints: how its configurations and tensors are those of our models."""
+"""An architecture of checkpoints: how its configurations and tensors are those of our models."""
 
 import dataclasses
 import re
@@ -23,7 +23,8 @@ from ar_jax.orderings import Raster
 Variables = Any
 """The pytree that `init` returns."""
 
-UNEMBEDDING = "lm_head.weight"
+EMBEDDING, UNEMBEDDING = "head/embed/embedding", "lm_head.weight"
+"""Our path of the one, their name of the other."""
 
 
 class Part(NamedTuple):
@@ -53,7 +54,7 @@ class Part(NamedTuple):
         return [tensor.T for tensor in tensors] if self.transposed else tensors
 
 
-class Family(ABC):
+class Architecture(ABC):
     """Decoder-only language models of one `model_type`."""
 
     prefix: ClassVar[str]
@@ -100,6 +101,11 @@ class Family(ABC):
             for name in sorted(stored.keys() - used):
                 if not re.fullmatch(self.ignored, name):
                     raise ValueError(f"tensors: expected none but the model's, got {name}")
+                if name == UNEMBEDDING and np.any(stored[name]() != arrays[EMBEDDING]):
+                    raise ValueError(
+                        f"tensors, {name}: expected the embedding's values, since "
+                        "tie_word_embeddings says so, got others"
+                    )
         return model, {"params": unflatten_dict(arrays, sep="/")}
 
     def save(
@@ -138,7 +144,7 @@ class Family(ABC):
         return parts
 
     def _check(self, model: AutoregressiveModel) -> None:
-        """Raises ValueError unless the model is one of this family."""
+        """Raises ValueError unless the model is one of this architecture."""
         name = type(self).__name__
         for field, kind in (
             ("ordering", Raster), ("conditional", Transformer), ("head", Categorical),
@@ -150,6 +156,11 @@ class Family(ABC):
         conditional, head = model.conditional, model.head
         if len(model.ordering.event) != 1 or model.ordering.block_size != 1:
             raise ValueError(f"ordering: expected one axis of tokens, got {model.ordering}")
+        if model.context.vocabulary != head.values:
+            raise ValueError(
+                f"context.vocabulary: expected the head's {head.values}, "
+                f"got {model.context.vocabulary}"
+            )
         if head.unembedding == "none":
             raise ValueError("head.unembedding: expected 'tied' or 'own', got 'none'")
         of_linen = "parent", "name"
