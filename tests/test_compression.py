@@ -1,5 +1,11 @@
 """Compression: what goes in comes out, at the size that the likelihood promises, or not at all."""
 
+import json
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -13,9 +19,11 @@ from ar_jax.heads import (
     Categorical,
     DiscretizedLogisticMixture,
     EndOfSequence,
+    GaussianMixture,
     Mixed,
     MuLaw,
     Nested,
+    Poisson,
 )
 from ar_jax.orderings import Graph, Hilbert, Raster, Reversed, Snake
 from ar_jax.testing import random_variables
@@ -66,3 +74,86 @@ def test_events_come_back_at_the_size_of_their_likelihood(name):
     assert len(data) - len(payload) < 500
     assert 8 * len(payload) < 1.005 * bits + 64  # the coder ends with a word or two
     assert header["count"] == 300
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A model, its variables, events and what they are compressed to."""
+    model, variables, x, _ = drawn("text", 20)
+    return model, variables, x, compress(model, variables, x)
+
+
+def test_another_process_gives_the_same_bytes_and_reads_them(small, tmp_path):
+    _, variables, x, data = small
+    flat = {jax.tree_util.keystr(k): v for k, v in jax.tree_util.tree_leaves_with_path(variables)}
+    np.savez(tmp_path / "variables.npz", x=x, **flat)
+    (tmp_path / "data").write_bytes(data)
+    program = f"""
+import jax, numpy as np
+from ar_jax import compression
+from tests.test_compression import MODELS
+import ar_jax as ar
+stored = np.load({str(tmp_path / "variables.npz")!r})
+model = ar.AutoregressiveModel(*MODELS["text"])
+shapes = jax.eval_shape(model.init, jax.random.key(0), stored["x"])
+variables = jax.tree_util.tree_map_with_path(lambda k, _: stored[jax.tree_util.keystr(k)], shapes)
+data = open({str(tmp_path / "data")!r}, "rb").read()
+assert compression.compress(model, variables, stored["x"]) == data
+assert (compression.decompress(model, variables, data) == stored["x"]).all()
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[1])
+
+
+def test_ten_thousand_damaged_files_are_refused(small):
+    model, variables, _, data = small
+    rng = np.random.default_rng(0)
+    for i in range(10_000):
+        damaged = bytearray(data)
+        where = int(rng.integers(len(data)))
+        match i % 4:
+            case 0:  # another byte
+                damaged[where] ^= int(rng.integers(1, 256))
+            case 1:  # cut short
+                del damaged[where:]
+            case 2:  # longer
+                damaged[where:where] = rng.bytes(int(rng.integers(1, 20)))
+            case 3:  # other bytes from there on
+                damaged[where:] = rng.bytes(len(data) - where)
+        if damaged != data:
+            with pytest.raises(ValueError, match=r"^data: expected"):
+                decompress(model, variables, bytes(damaged))
+
+
+def test_only_the_same_model_variables_and_condition_read_what_was_compressed(small):
+    model, variables, x, data = small
+    other = jax.tree.map(lambda leaf: 2 * leaf, variables)
+    with pytest.raises(ValueError, match=r"^data: expected what this model and these variables"):
+        decompress(model, other, data)
+    model, variables, x, y = drawn("classes", 4)
+    data = compress(model, variables, x, y)
+    with pytest.raises(
+        ValueError, match=r"^data: expected what was compressed with this condition"
+    ):
+        decompress(model, variables, data, np.roll(y, 1))
+    with pytest.raises(ValueError, match=r"^condition: expected one for each of 4 events, got 3"):
+        decompress(model, variables, data, y[:3])
+
+
+def test_other_probabilities_are_told_before_anything_is_decoded(small, monkeypatch):
+    model, variables, _, data = small
+    size = int(np.frombuffer(data, "<u4", 1, 8)[0])
+    header, payload = read(data)
+    header["probabilities"] = "0" * 16
+    written = json.dumps(header).encode()
+    assert len(written) == size
+    forged = data[:8] + np.array([size, zlib.crc32(written)], "<u4").tobytes() + written + payload
+    with pytest.raises(ValueError, match="computes the same probabilities, got data of"):
+        decompress(model, variables, forged)
+
+
+def test_real_numbers_and_endless_counts_are_refused():
+    for head, x in ((GaussianMixture(2), np.zeros((2, 3))), (Poisson(), np.zeros((2, 3), int))):
+        model = ar.AutoregressiveModel(Raster((3,)), GRU(layers=1, width=4), head)
+        variables = model.init(jax.random.key(0), x)
+        with pytest.raises(ValueError, match=r"^head: expected one of finitely many values"):
+            compress(model, variables, x)
