@@ -28,6 +28,12 @@ class Context(nn.Module, ABC):
     def check(self, condition: Any, batch: int) -> None:
         """Raises ValueError when this is no condition for a batch of that size."""
 
+    def missing(self, condition: jax.Array) -> jax.Array:
+        """What stands for the absence of a condition, as many as these; raises where nothing."""
+        raise ValueError(
+            f"guidance: expected a context that knows the absence of a condition, got {self}"
+        )
+
 
 class Nothing(Context):
     """No condition: the model is p(x)."""
@@ -94,6 +100,9 @@ class Encoder(Context, kw_only=True):
         """`[batch]`: for which examples there is no condition."""
 
     @abstractmethod
+    def missing(self, condition: jax.Array) -> jax.Array: ...
+
+    @abstractmethod
     def check_condition(self, condition: Any, batch: int) -> None:
         """Raises ValueError when the condition does not fit the encoder."""
 
@@ -147,6 +156,9 @@ class ClassLabel(Encoder):
     def absent(self, condition: Any) -> Any:
         return condition == -1
 
+    def missing(self, condition: jax.Array) -> jax.Array:
+        return jnp.full_like(condition, -1)
+
     def check_condition(self, condition: Any, batch: int) -> None:
         check_shape("condition", condition, (batch,))
         check_integers("condition", condition, -1 if self.dropout else 0, self.classes - 1)
@@ -167,6 +179,9 @@ class Vector(Encoder):
 
     def absent(self, condition: Any) -> Any:
         return (condition != condition).all(axis=-1)  # NaN
+
+    def missing(self, condition: jax.Array) -> jax.Array:
+        return jnp.full_like(condition, jnp.nan)
 
     def check_condition(self, condition: Any, batch: int) -> None:
         check_shape("condition", condition, (batch, self.size))
@@ -196,6 +211,9 @@ class Tokens(Encoder):
 
     def absent(self, condition: Any) -> Any:
         return (condition < 0).all(axis=-1)
+
+    def missing(self, condition: jax.Array) -> jax.Array:
+        return jnp.full_like(condition, -1)
 
     def check_condition(self, condition: Any, batch: int) -> None:
         check_shape("condition", condition, (batch, "length"))

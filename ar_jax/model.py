@@ -14,7 +14,15 @@ import numpy as np
 from ar_jax.checks import check_integers, check_positive, check_shape, is_concrete
 from ar_jax.conditionals.base import Cache, Conditional, check_follows, lookup, shift
 from ar_jax.contexts import Context, Nothing, Vectors
-from ar_jax.decoding import Known, Sampler, advance, decode, example_keys
+from ar_jax.decoding import (
+    Guidance,
+    GuidedSampler,
+    Known,
+    Sampler,
+    advance,
+    decode,
+    example_keys,
+)
 from ar_jax.heads.base import Head
 from ar_jax.orderings import Ordering
 
@@ -132,7 +140,13 @@ class AutoregressiveModel(nn.Module):
         batch, width = len(features), self.ordering.width
         if width > 1:  # cells of a step have keys of their own
             keys = jax.vmap(lambda key: jax.random.split(key, width))(keys).ravel()
-        value, log_prob = self.head.sample(features.reshape(batch * width, -1), keys, sampler)
+        told = guided = features.reshape(batch * width, -1)
+        support = self.head.support(self.ordering.block_size)
+        if isinstance(sampler, GuidedSampler) and not all(kind.listed for kind in support):
+            guided = sampler.extrapolate(told)
+        value, log_prob = self.head.sample(guided, keys, sampler)
+        if guided is not told:
+            log_prob = self.head.log_prob(told, value)
         counts = lookup(self.ordering.valid, t)
         log_prob = jnp.where(counts, log_prob.reshape(batch, width), 0).sum(axis=-1)
         return cache, value.reshape(batch, -1), log_prob
@@ -226,6 +240,7 @@ def sample(
     condition: Array | None = None,
     batch_size: int | None = None,
     sampler: Sampler = Sampler(),
+    guidance: Guidance | None = None,
     prefix: Array | None = None,
     prefix_lengths: Array | None = None,
     return_log_prob: bool = False,
@@ -241,6 +256,7 @@ def sample(
       condition: `[batch, ...]`, y as the context takes it; None for none.
       batch_size: how many events; left out, as many as there are conditions or prefixes.
       sampler: exact, or cut and sharpened.
+      guidance: how far the condition is exaggerated, for an `AutoregressiveModel`; None for not.
       prefix: `[batch, n, step_size]`, the first n steps in the ordering's order, which are kept;
         `model.ordering.to_steps(x)[:, :n]` of an event.
       prefix_lengths: `[batch]`, how many of the n steps are known for each example; None for all.
@@ -253,8 +269,10 @@ def sample(
     Raises:
       ValueError: when the sampler, the condition or the prefix does not fit the model.
     """
-    given = _check_given(model, condition, batch_size, sampler, prefix, prefix_lengths)
-    events, log_prob = _sample(model, variables, key, given)
+    given = _check_given(
+        model, key, condition, batch_size, sampler, guidance, prefix, prefix_lengths
+    )
+    events, log_prob = (x[: given.batch] for x in _sample(model, variables, given))
     return (events, log_prob) if return_log_prob else events
 
 
@@ -266,6 +284,7 @@ def stream(
     condition: Array | None = None,
     batch_size: int | None = None,
     sampler: Sampler = Sampler(),
+    guidance: Guidance | None = None,
     prefix: Array | None = None,
     prefix_lengths: Array | None = None,
 ) -> Iterator[jax.Array]:
@@ -287,23 +306,31 @@ def stream(
         raise ValueError(
             f"model: expected an AutoregressiveModel to stream from, got {type(model).__name__}"
         )
-    given = _check_given(model, condition, batch_size, sampler, prefix, prefix_lengths)
+    given = _check_given(
+        model, key, condition, batch_size, sampler, guidance, prefix, prefix_lengths
+    )
 
     def draw() -> Iterator[jax.Array]:
-        keys = example_keys(key, given.batch)
         cache, previous = _begin(model, variables, given)
         for t in range(given.prefilled, model.ordering.length):
             cache, previous = _advance(
-                model, variables, cache, previous, keys, jnp.asarray(t), given.sampler, given.rest
+                model,
+                variables,
+                cache,
+                previous,
+                given.keys,
+                jnp.asarray(t),
+                given.sampler,
+                given.rest,
             )
-            yield previous
+            yield previous[: given.batch]
 
     return draw()
 
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=("condition", "sampler", "prefix"),
+    data_fields=("keys", "condition", "sampler", "prefix"),
     meta_fields=("batch", "prefilled"),
 )
 @dataclasses.dataclass(frozen=True)
@@ -311,8 +338,10 @@ class _Given:
     """What events are drawn from, checked."""
 
     batch: int
+    """How many events are asked for; with guidance, twice as many are drawn."""
+    keys: jax.Array
     condition: jax.Array | None
-    sampler: Sampler
+    sampler: Sampler | GuidedSampler
     prefix: Known | None
     prefilled: int
     """How many steps are known of every example."""
@@ -331,9 +360,11 @@ class _Given:
 
 def _check_given(
     model: Model,
+    key: jax.Array,
     condition: Array | None,
     batch_size: int | None,
     sampler: Sampler,
+    guidance: Guidance | None,
     prefix: Array | None,
     prefix_lengths: Array | None,
 ) -> _Given:
@@ -360,16 +391,31 @@ def _check_given(
         raise ValueError("prefix_lengths: expected a prefix as well, got None")
     else:
         known, prefilled = None, 0
-    return _Given(batch, condition, sampler, known, prefilled)
+    keys = example_keys(key, batch)
+    if guidance is None:
+        return _Given(batch, keys, condition, sampler, known, prefilled)
+    if not isinstance(model, AutoregressiveModel):
+        raise ValueError(
+            f"guidance: expected an AutoregressiveModel for it, got {type(model).__name__}"
+        )
+    if condition is None:
+        raise ValueError("guidance: expected a condition as well, got None")
+    negative = guidance.negative
+    if negative is None:
+        negative = model.context.missing(condition)
+        model.context.check(None, batch)  # which tells why there may be no absence
+    model.context.check(negative, batch)
+    keys, known = jax.tree.map(lambda x: jnp.concatenate([x, x]), (keys, known))
+    guided = GuidedSampler(sampler, jnp.asarray(guidance.scale, float))
+    return _Given(
+        batch, keys, jnp.concatenate([condition, jnp.asarray(negative)]), guided, known, prefilled
+    )
 
 
 @partial(jax.jit, static_argnames="model")
-def _sample(
-    model: Model, variables: Variables, key: jax.Array, given: _Given
-) -> tuple[jax.Array, jax.Array]:
-    keys = example_keys(key, given.batch)
+def _sample(model: Model, variables: Variables, given: _Given) -> tuple[jax.Array, jax.Array]:
     decoded: Any = model.apply(
-        variables, keys, given.condition, given.sampler, given.prefix, given.prefilled,
+        variables, given.keys, given.condition, given.sampler, given.prefix, given.prefilled,
         method="decode",
     )  # fmt: skip
     return decoded
@@ -377,7 +423,9 @@ def _sample(
 
 @partial(jax.jit, static_argnames="model")
 def _begin(model: Model, variables: Variables, given: _Given) -> tuple[Cache, jax.Array]:
-    begun: Any = model.apply(variables, given.batch, given.condition, given.first, method="begin")
+    begun: Any = model.apply(
+        variables, len(given.keys), given.condition, given.first, method="begin"
+    )
     return begun
 
 
@@ -389,7 +437,7 @@ def _advance(
     previous: jax.Array,
     keys: jax.Array,
     t: jax.Array,
-    sampler: Sampler,
+    sampler: Sampler | GuidedSampler,
     known: Known | None,
 ) -> tuple[Cache, jax.Array]:
     def step(*state: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from math import inf
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,6 +23,11 @@ class Integers:
         """Raises ValueError when a value is another."""
         check_integers(name, value, 0, self.largest)
 
+    @property
+    def listed(self) -> bool:
+        """Whether they have an end."""
+        return self.largest < 2**31 - 1
+
 
 @dataclass(frozen=True)
 class Reals:
@@ -41,6 +46,8 @@ class Reals:
         check_floats(name, value)
         if is_concrete(value) and not self.holds(np.asarray(value)).all():
             raise ValueError(f"{name}: expected {self.low} ... {self.high}, got values outside")
+
+    listed: ClassVar[bool] = False
 
     def holds(self, value: Any) -> Any:
         """Whether each value is in it, rounding to float32 aside."""

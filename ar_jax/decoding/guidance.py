@@ -1,0 +1,65 @@
+"""Guidance: draws that a condition marks more than the model itself would have it."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ar_jax.decoding.samplers import Sampler
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """Classifier-free guidance (arXiv 2207.12598), in each step of the chain.
+
+        p(x_t | x_<t, y)^(1 + scale) / p(x_t | x_<t, n)^scale,  renormalised,
+
+    where n is the negative condition. Variables of finitely many values are drawn so, one after the
+    other. Others are drawn from extrapolated features, f(y) + scale (f(y) - f(n)).
+
+    Attributes:
+      scale: 0 draws from the model; above 0 away from n; -1 from p(x | n).
+      negative: n, one for each example; left out, the "no condition" that the context was trained
+        with.
+    """
+
+    scale: Any
+    negative: Any = None
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=("sampler", "scale"), meta_fields=())
+@dataclass(frozen=True)
+class GuidedSampler:
+    """Draws the same for both halves of a batch, of which the second has the negative conditions.
+
+    Attributes:
+      sampler: draws from what the guidance makes of the probabilities.
+      scale: of the guidance.
+    """
+
+    sampler: Sampler
+    scale: Any
+
+    @property
+    def temperature(self) -> Any:
+        """The sampler's."""
+        return self.sampler.temperature
+
+    @property
+    def truncates(self) -> Any:
+        """Whether the sampler does."""
+        return self.sampler.truncates
+
+    def __call__(self, keys: jax.Array, log_pmf: jax.Array) -> jax.Array:
+        """`[batch]` keys, the same in both halves, and `[batch, ..., values]` -> `[batch, ...]`."""
+        return self.sampler(keys, jax.nn.log_softmax(self.extrapolate(log_pmf), axis=-1))
+
+    def extrapolate(self, x: jax.Array) -> jax.Array:
+        """`[batch, ...]`, away from the second half: the same in both."""
+        towards, away = jnp.split(x, 2)
+        # What y excludes stays so; what n alone excludes is not made certain.
+        step = jnp.where(jnp.isinf(towards) | jnp.isinf(away), 0, towards - away)
+        guided = towards + self.scale * step
+        return jnp.concatenate([guided, guided])
