@@ -269,7 +269,7 @@ def sample(
     Raises:
       ValueError: when the sampler, the condition or the prefix does not fit the model.
     """
-    given = _check_given(
+    given = check_given(
         model, key, condition, batch_size, sampler, guidance, prefix, prefix_lengths
     )
     events, log_prob = (x[: given.batch] for x in _sample(model, variables, given))
@@ -306,7 +306,7 @@ def stream(
         raise ValueError(
             f"model: expected an AutoregressiveModel to stream from, got {type(model).__name__}"
         )
-    given = _check_given(
+    given = check_given(
         model, key, condition, batch_size, sampler, guidance, prefix, prefix_lengths
     )
 
@@ -334,7 +334,7 @@ def stream(
     meta_fields=("batch", "prefilled"),
 )
 @dataclasses.dataclass(frozen=True)
-class _Given:
+class Given:
     """What events are drawn from, checked."""
 
     batch: int
@@ -358,7 +358,7 @@ class _Given:
         return self.prefix if longer else None
 
 
-def _check_given(
+def check_given(
     model: Model,
     key: jax.Array,
     condition: Array | None,
@@ -367,7 +367,7 @@ def _check_given(
     guidance: Guidance | None,
     prefix: Array | None,
     prefix_lengths: Array | None,
-) -> _Given:
+) -> Given:
     given = {"condition": condition, "prefix": prefix}
     sizes = {name: len(np.atleast_1d(x)) for name, x in given.items() if x is not None}
     sizes |= {} if batch_size is None else {"batch_size": int(batch_size)}
@@ -393,7 +393,7 @@ def _check_given(
         known, prefilled = None, 0
     keys = example_keys(key, batch)
     if guidance is None:
-        return _Given(batch, keys, condition, sampler, known, prefilled)
+        return Given(batch, keys, condition, sampler, known, prefilled)
     if not isinstance(model, AutoregressiveModel):
         raise ValueError(
             f"guidance: expected an AutoregressiveModel for it, got {type(model).__name__}"
@@ -407,13 +407,13 @@ def _check_given(
     model.context.check(negative, batch)
     keys, known = jax.tree.map(lambda x: jnp.concatenate([x, x]), (keys, known))
     guided = GuidedSampler(sampler, jnp.asarray(guidance.scale, float))
-    return _Given(
+    return Given(
         batch, keys, jnp.concatenate([condition, jnp.asarray(negative)]), guided, known, prefilled
     )
 
 
 @partial(jax.jit, static_argnames="model")
-def _sample(model: Model, variables: Variables, given: _Given) -> tuple[jax.Array, jax.Array]:
+def _sample(model: Model, variables: Variables, given: Given) -> tuple[jax.Array, jax.Array]:
     decoded: Any = model.apply(
         variables, given.keys, given.condition, given.sampler, given.prefix, given.prefilled,
         method="decode",
@@ -422,7 +422,7 @@ def _sample(model: Model, variables: Variables, given: _Given) -> tuple[jax.Arra
 
 
 @partial(jax.jit, static_argnames="model")
-def _begin(model: Model, variables: Variables, given: _Given) -> tuple[Cache, jax.Array]:
+def _begin(model: Model, variables: Variables, given: Given) -> tuple[Cache, jax.Array]:
     begun: Any = model.apply(
         variables, len(given.keys), given.condition, given.first, method="begin"
     )
