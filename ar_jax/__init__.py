@@ -1,6 +1,7 @@
 """ar_jax: deep autoregressive generative models in JAX."""
 
 from ar_jax import conditionals, contexts, flows, heads, orderings
+from ar_jax.beam_search import beam_search
 from ar_jax.decoding import Guidance, Sampler
 from ar_jax.ensemble import Ensemble
 from ar_jax.model import AutoregressiveModel, sample, stream
@@ -10,6 +11,7 @@ __all__ = [
     "Ensemble",
     "Guidance",
     "Sampler",
+    "beam_search",
     "conditionals",
     "contexts",
     "flows",

@@ -105,9 +105,7 @@ def _search(
         log_prob = jnp.take_along_axis(total.reshape(batch, -1), best, axis=1)
         count, ended = (jnp.take_along_axis(x, parent, axis=1) for x in (count, ended))
         rows = (jnp.arange(batch)[:, None] * beams + parent).ravel()
-        cache = jax.tree.map(
-            lambda x, axis: x if axis < 0 else jnp.take(x, rows, axis), cache, axes
-        )
+        cache = jax.tree.map(partial(_take, rows), cache, axes)
         steps = steps[rows].at[:, t, 0].set(value.ravel())
         return (cache, steps, log_prob, count, ended | (value == end)), None
 
@@ -119,6 +117,10 @@ def _search(
     carry = cache, steps, jnp.tile(alone, (batch, 1)), *blank
     (_, steps, log_prob, _, _), _ = jax.lax.scan(body, carry, jnp.arange(start, length))
     return steps, log_prob
+
+
+def _take(rows: jax.Array, x: jax.Array, axis: int) -> jax.Array:
+    return x if axis < 0 else jnp.take(x, rows, axis)
 
 
 def _axis_that_differs(x: jax.Array, more: jax.ShapeDtypeStruct) -> int:

@@ -368,6 +368,7 @@ def check_given(
     prefix: Array | None,
     prefix_lengths: Array | None,
 ) -> Given:
+    """Checks what events are drawn from; the arguments are those of `sample`."""
     given = {"condition": condition, "prefix": prefix}
     sizes = {name: len(np.atleast_1d(x)) for name, x in given.items() if x is not None}
     sizes |= {} if batch_size is None else {"batch_size": int(batch_size)}

@@ -29,6 +29,8 @@ BELOW = {  # what the files of each part may import of ar_jax, besides themselve
         "conditionals",
         "model",
     },
+    "beam_search": {"checks", "decoding", "heads", "model"},
+    "compression": {"checks", "decoding", "heads", "model"},
     "ensemble": {"orderings", "decoding", "contexts", "heads", "model"},
     "data": {"checks", "mu_law"},
     "training": {"checks", "model"},
