@@ -211,6 +211,11 @@ class AutoregressiveModel(nn.Module):
         """Raises ValueError when the conditional or the head cannot follow the ordering."""
         check_follows(self.conditional, self.ordering)
         self.head.check_block(self.ordering.block_size)
+        if self.context.of_steps and self.ordering.block_size > 1:
+            raise ValueError(
+                f"context: expected steps of one variable, as {type(self.context).__name__} is one, "
+                f"got {self.ordering.block_size} variables"
+            )
         if self.head.looks_back and not self.ordering.is_chain:
             raise ValueError(
                 f"head: {type(self.head).__name__} looks back at the step before, where a Graph "

@@ -26,9 +26,10 @@ class EndOfSequence(Head):
 
     So an event is its own padding: it needs no `lengths` to be scored, is drawn as it is scored,
     and p sums to one over all sequences of at most `ordering.length` values (of the longest, which
-    have no room for an end, it is the probability of going on so far). `pad` makes such steps, and
-    `lengths` reads how many values they have; the ordering's `to_event` and `to_steps` lead from
-    there to events and back. If x is given `lengths` nonetheless, n + 1 let the end count.
+    have no room for an end, it is the probability of going on so far). Its nats are those of the
+    sequence; bits/dim, which are by all variables of the event, say little. `pad` makes such steps,
+    and `lengths` reads how many values they have; the ordering's `to_event` and `to_steps` lead
+    from there to events and back. If x is given `lengths` nonetheless, n + 1 let the end count.
 
     Attributes:
       head: of the value.
@@ -117,6 +118,8 @@ class EndOfSequence(Head):
             raise ValueError(
                 f"block: expected at least 2 variables, the first telling the end, got {block_size}"
             )
+        if self.head.looks_back:
+            raise ValueError(f"head: expected one that does not look back, got {self.head}")
         self.head.check_block(block_size - 1)
 
     def check_sampler(self, sampler: Sampler) -> None:

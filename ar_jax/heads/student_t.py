@@ -13,7 +13,7 @@ class StudentTMixture(LocationScaleMixture):
 
     Temperature multiplies the squares of the scales. The features of a group are the components'
     logits, means, logarithms of scales, and logarithms of degrees of freedom, which are cut to
-    those of 0.6 and 5e8.
+    those of 0.6 and 5e8 (where gradients are zero).
     """
 
     @property

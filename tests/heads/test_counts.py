@@ -46,6 +46,15 @@ def test_temperature_multiplies_the_variance_of_many_counts():
     assert abs(drawn.mean() - 4 * expected) < 5 * np.sqrt(expected / COUNT) + 1
 
 
+def test_no_count_is_left_out_at_high_temperature():
+    """A count next to the mode of so broad a Poisson misses 20,000 draws with odds of e^-100."""
+    drawn = draw(Poisson(), [6.9], ar.Sampler(temperature=4.0), 20_000)
+    mode = int(np.floor(np.exp(6.9)))
+    assert set(range(mode - 20, mode + 20)) <= set(drawn.ravel().tolist())
+    expected = 4 * np.exp(6.9)
+    assert abs(drawn.var() - expected) < 5 * np.sqrt(2 / 20_000) * expected + 1
+
+
 def test_counts_never_fall_below_zero_at_high_temperature():
     drawn = draw(Poisson(), [0.0], ar.Sampler(temperature=25.0), 1000)
     assert drawn.min() == 0

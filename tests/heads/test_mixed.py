@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import ar_jax as ar
-from ar_jax.heads import Bernoulli, Categorical, GaussianMixture, Mixed, Poisson
+from ar_jax.heads import Bernoulli, Categorical, EndOfSequence, GaussianMixture, Mixed, Poisson
 from ar_jax.testing import random_variables
 
 EVENT = Mixed((Categorical(3), Poisson(), GaussianMixture(2)), width=8)
@@ -74,3 +74,31 @@ def test_a_block_has_the_variables_of_the_parts():
 def test_a_sampler_must_suit_every_part():
     with pytest.raises(ValueError, match="sampler: expected a temperature only"):
         EVENT.check_sampler(ar.Sampler(top_k=2))
+
+
+@pytest.mark.parametrize(
+    ("head", "size", "message"),
+    [
+        (Mixed((EndOfSequence(Bernoulli()),), sizes=(2,)), 2, "parts: expected none that looks"),
+        (EndOfSequence(EndOfSequence(Bernoulli())), 3, "head: expected one that does not look"),
+        (Mixed((Bernoulli(), Bernoulli()), sizes=(2, 0)), 2, "sizes: expected at least 1, got 0"),
+    ],
+)
+def test_what_cannot_be_chained_is_refused(head, size, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        head.check_block(size)
+
+
+def test_parts_do_not_share_what_they_hold_one_instance_of():
+    part = Categorical(3)
+    features, value = np.zeros((1, 64), np.float32), np.zeros((1, 2), int)
+    one, two = (
+        random_variables(Mixed(parts), features, value, method="log_prob")["params"]
+        for parts in ((part, part), (part, Categorical(3)))
+    )
+    assert one.keys() == two.keys()
+
+
+def test_a_large_whole_number_is_told_as_it_is():
+    with pytest.raises(ValueError, match="got values 3000000000"):
+        EVENT.check("x", np.array([[0, 3e9, 0]], np.float32))
