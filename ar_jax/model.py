@@ -213,8 +213,8 @@ class AutoregressiveModel(nn.Module):
         self.head.check_block(self.ordering.block_size)
         if self.context.of_steps and self.ordering.block_size > 1:
             raise ValueError(
-                f"context: expected steps of one variable, as {type(self.context).__name__} is one, "
-                f"got {self.ordering.block_size} variables"
+                f"context: expected steps of one variable for {type(self.context).__name__}, "
+                f"got {self.ordering.block_size}"
             )
         if self.head.looks_back and not self.ordering.is_chain:
             raise ValueError(
