@@ -7,8 +7,13 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from ar_jax.data import Splits, read_npz
-from ar_jax.data.tables import continuous_columns, group_fold, spread_over_resolution
+from ar_jax.data import (
+    Splits,
+    continuous_columns,
+    group_fold,
+    read_npz,
+    spread_over_resolution,
+)
 from ar_jax.evaluation import Likelihood
 
 TableName = Literal["electricity", "breast_cancer", "wine"]

@@ -192,10 +192,10 @@ def made(columns: int, hidden: tuple[int, ...], components: int) -> ar.Autoregre
     return ar.AutoregressiveModel(Raster((columns,)), MADE(hidden), GaussianMixture(components))
 
 
-def flow(columns: int, layers: int, hidden: tuple[int, ...], transform: Transform) -> MAF:
+def flow(columns: int, layers: int, conditional: MADE, transform: Transform) -> MAF:
     """So many layers, of which every other one is in reverse."""
     orderings = [(Raster, Reversed)[i % 2]((columns,)) for i in range(layers)]
-    return MAF(tuple(Layer(ordering, MADE(hidden), transform) for ordering in orderings))
+    return MAF(tuple(Layer(ordering, conditional, transform) for ordering in orderings))
 
 
 def density(
@@ -219,19 +219,21 @@ def density(
 MODELS: dict[str, Density] = {
     "electricity/made": density("electricity", made(33, (256, 256), 10), 4000, 5e-3, 0.3, 512),
     "electricity/maf": density(
-        "electricity", flow(33, 5, (128, 128), Affine()), 6000, 5e-3, 0.3, 512
+        "electricity", flow(33, 5, MADE((128, 128)), Affine()), 6000, 5e-3, 0.3, 512
     ),
     "electricity/spline": density(
-        "electricity", flow(33, 3, (128,), Spline(bound=4.0)), 4000, 1e-2, 0.3, 512
+        "electricity", flow(33, 3, MADE((128,)), Spline(bound=4.0)), 4000, 1e-2, 1.0, 512
     ),
     "breast_cancer/made": density("breast_cancer", made(20, (64,), 2), 500, 2e-3, 3.0),
-    "breast_cancer/maf": density("breast_cancer", flow(20, 5, (64,), Affine()), 500, 2e-3, 3.0),
+    "breast_cancer/maf": density(
+        "breast_cancer", flow(20, 5, MADE((64,), "tanh"), Affine(0.1)), 500, 2e-3, 3.0
+    ),
     "breast_cancer/spline": density(
-        "breast_cancer", flow(20, 2, (64,), Spline(5, 4.0)), 500, 2e-3, 3.0
+        "breast_cancer", flow(20, 2, MADE((64,)), Spline(5, 4.0)), 500, 2e-3, 3.0
     ),
     "wine/made": density("wine", made(12, (64,), 2), 300, 2e-3, 10.0),
-    "wine/maf": density("wine", flow(12, 5, (64,), Affine()), 300, 2e-3, 10.0),
-    "wine/spline": density("wine", flow(12, 2, (64,), Spline(5, 4.0)), 300, 2e-3, 10.0),
+    "wine/maf": density("wine", flow(12, 5, MADE((64,), "tanh"), Affine(0.1)), 300, 2e-3, 10.0),
+    "wine/spline": density("wine", flow(12, 2, MADE((64,)), Spline(5, 4.0)), 300, 2e-3, 10.0),
 }
 
 COMPONENTS: dict[TableName, tuple[int, ...]] = {
