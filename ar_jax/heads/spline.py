@@ -10,7 +10,7 @@ from ar_jax.checks import check_positive
 from ar_jax.heads.base import Family, Sampler
 from ar_jax.heads.mixture import LOG_SCALE, check_untruncated
 from ar_jax.heads.support import Reals, Support
-from ar_jax.splines import inverse_rational_quadratic, rational_quadratic
+from ar_jax.splines import inverse_rational_quadratic, knots_of, rational_quadratic
 
 
 class NeuralSpline(Family):
@@ -21,8 +21,8 @@ class NeuralSpline(Family):
     The spline (Neural Spline Flows, arXiv 1906.04032) bends -bound ... bound to itself and leaves
     the rest, so that the tails are logistic. The quantile function, its inverse, is exact:
     a draw is the quantile of a uniform number. Temperature T multiplies u by the root of T, towards
-    the median; T = 0 gives where the density is highest, to a 32nd of a bin. Conditionals see the
-    number itself.
+    the median; T = 0 gives where the density is highest, to a 32nd of a bin's height in u.
+    Conditionals see the number itself.
 
     Attributes:
       bins: of the spline; the features of a variable are m, log s, and the logarithms of widths, of
@@ -63,7 +63,9 @@ class NeuralSpline(Family):
 
     def _mode(self, spline: jax.Array) -> jax.Array:
         """Where the standard density is highest, which the spline's bounds enclose: `[...]`."""
-        u = jnp.linspace(-self.bound, self.bound, 32 * self.bins + 1, dtype=spline.dtype)
+        edges = knots_of(spline, self.bound).y
+        inner = edges[..., :-1, None] + jnp.diff(edges)[..., None] * jnp.arange(32) / 32
+        u = jnp.concatenate([inner.reshape(*spline.shape[:-1], -1), edges[..., -1:]], axis=-1)
         z, log_slope = inverse_rational_quadratic(u, spline[..., None, :], self.bound)
         height = jax.nn.log_sigmoid(u) + jax.nn.log_sigmoid(-u) - log_slope
         highest = jnp.argmax(height, axis=-1, keepdims=True)

@@ -71,7 +71,7 @@ def test_sampling_ends_where_training_has_diverged(sampler):
     ("head", "features", "expected"),
     [
         (LogisticMixture(1), [0.0, 2.0, 1.0], stats.logistic(2, 0.5 * np.e)),
-        (StudentTMixture(1), [0.0, 2.0, 1.0, 1.0], stats.t(np.e, 2, 0.5 * np.e)),
+        (StudentTMixture(1), [0.0, 2.0, 1.0, 0.0], stats.t(np.e**3, 2, 0.5 * np.e)),
         (VonMisesMixture(1), [0.0, 0.0, 1.0], stats.vonmises(4 * np.e)),
     ],
     ids=lambda part: type(part).__name__,
@@ -95,16 +95,28 @@ def test_greedy_is_the_highest_peak_of_any_mixture(head):
     np.testing.assert_array_equal(draw(head, features, ar.Sampler(0.0), 2), -1.0)
 
 
-def test_greedy_is_where_the_density_of_a_spline_is_highest():
-    head, places = NeuralSpline(bins=4), np.linspace(-30, 30, 20_001)[:, None]
-    for features in np.random.default_rng(0).normal(size=(5, head.features(1))):
-        greedy = draw(head, features, ar.Sampler(0.0), 2)[:1].reshape(1, 1)
+@pytest.mark.parametrize("roughness", [1.0, 4.0])
+def test_greedy_is_where_the_density_of_a_spline_is_highest(roughness):
+    head, keys = NeuralSpline(bins=6), jax.random.split(jax.random.key(0), 5)
+    shape = roughness * np.random.default_rng(0).normal(size=(5, 3 * head.bins - 1))
+    features = np.concatenate([np.tile([0.7, -0.2], (5, 1)), shape], axis=1)
+    sample = jax.jit(lambda f, k: head.apply({}, f, k, ar.Sampler(0.0), method="sample"))
+    _, heights = sample(features, keys)
+    places = 0.7 + np.exp(-0.2) * np.linspace(-head.bound, head.bound, 20_001)[:, None]
+    score = jax.jit(lambda f: head.apply({}, jnp.tile(f, (20_001, 1)), places, method="log_prob"))
+    np.testing.assert_allclose(heights, [score(one).max() for one in features], atol=0.01)
 
-        def score(value, features=features):
-            tiled = jnp.tile(jnp.asarray(features), (len(value), 1))
-            return head.apply({}, tiled, value, method="log_prob")
 
-        assert score(greedy) > score(places).max() - 0.01
+@pytest.mark.parametrize("shape", [-1e3, -20.0, 0.0, 20.0, 1e3])
+@pytest.mark.parametrize(("value", "way"), [(0.0, 1), (1e3, -1)], ids=["centre", "tail"])
+def test_the_freedom_of_a_student_t_moves_from_wherever_it_is(shape, value, way):
+    """The more of it, the higher the centre and the lower the tails."""
+
+    def score(shape):
+        features = jnp.stack([0.0, 0.0, 0.0, shape])[None]
+        return StudentTMixture(1).apply({}, features, np.full((1, 1), value), method="log_prob")[0]
+
+    assert np.sign(jax.grad(score)(shape)) == way
 
 
 def test_an_angle_outside_a_turn_is_refused():
