@@ -22,9 +22,10 @@ class Counts(Family):
 
     There is no list of values that a sampler could weigh anew. At temperature 1 draws are exact. At
     temperature T such a draw, spread evenly over the unit around it, has its distance from the most
-    likely count multiplied by the root of T, and is rounded: close to p^(1/T) where p is broad, and
-    only as narrow or wide where it is not. T = 0 gives the most likely count. Conditionals see
-    log(1 + count). Where features are cut, their gradients are zero.
+    likely count multiplied by the root of T, is rounded, and is 0 if that is below: close to
+    p^(1/T) where p is close to a broad Gaussian, and another distribution elsewhere. T = 0 gives
+    the most likely count. Conditionals see log(1 + count). Where features are cut, their gradients
+    are zero.
     """
 
     @abstractmethod
@@ -47,7 +48,7 @@ class Counts(Family):
         shape, dtype = drawn.shape[1:], drawn.dtype
         spread = jax.vmap(lambda key: jax.random.uniform(key, shape, dtype, -0.5, 0.5))(keys[:, 1])
         temperature = jnp.asarray(sampler.temperature, dtype)
-        stretched = mode + jnp.round(jnp.sqrt(temperature) * (drawn + spread - mode))
+        stretched = mode + jnp.round(jnp.sqrt(temperature) * (drawn - mode + spread))
         count = jnp.where(temperature == 1, drawn, stretched)
         # float32 has no LARGEST: of what is too large for int32, the largest that it has below.
         count = jnp.clip(count, 0, LARGEST - 127).astype(jnp.int32)

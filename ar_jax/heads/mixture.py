@@ -11,8 +11,8 @@ from ar_jax.heads.base import Head, Sampler, widen
 from ar_jax.heads.support import Reals, Support
 
 LOG_SCALE = 20.0
-"""Logarithms of scales are cut to this on either side: a scale, its inverse and their squares stay
-in the range of float32."""
+"""Logarithms of scales are cut to this on either side, beyond which their gradients are zero: a
+scale, its inverse and their squares stay in the range of float32."""
 
 
 class Mixture(Head):
