@@ -107,9 +107,9 @@ class Mixed(Head):
         for part, size, end in zip(self.parts, self._sizes, ends, strict=True):
             x = value[..., end - size : end]
             if real and jnp.issubdtype(part.dtype, jnp.integer):
-                if is_concrete(x) and np.any(x != np.floor(x)):
+                if is_concrete(x) and np.any((x != np.floor(x)) | (np.abs(x) >= 2**63)):
                     kind = type(part).__name__
-                    raise ValueError(f"{name}: expected whole numbers of {kind}, got fractions")
+                    raise ValueError(f"{name}: expected whole numbers of {kind}, got others")
                 x = x.astype(np.int64 if is_concrete(x) else jnp.result_type(int))
             part.check(name, x)
 
