@@ -104,6 +104,14 @@ class Head(nn.Module, ABC):
             which = [variable for variable, one in enumerate(support) if one == kind]
             kind.check(name, value[..., np.array(which)])
 
+    def check_prefix(self, prefix: np.ndarray, lengths: np.ndarray) -> None:
+        """Raises ValueError when a step cannot follow the one before it.
+
+        Args:
+          prefix: `[batch, n, block_size]`.
+          lengths: `[batch]`, how many of the steps count.
+        """
+
     def check_block(self, block_size: int) -> None:
         """Raises ValueError when a step of this many variables does not fit."""
 

@@ -113,6 +113,11 @@ class EndOfSequence(Head):
             raise ValueError(f"{name}: expected zeros as the values of steps that are over")
         self.head.check(name, value[..., 1:])
 
+    def check_prefix(self, prefix: np.ndarray, lengths: np.ndarray) -> None:
+        over, counts = prefix[..., 0] == 1, np.arange(1, prefix.shape[1]) < lengths[:, None]
+        if np.any(over[:, :-1] & ~over[:, 1:] & counts):
+            raise ValueError("prefix: expected nothing after the end, got a step that goes on")
+
     def check_block(self, block_size: int) -> None:
         if block_size < 2:
             raise ValueError(
