@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import ar_jax as ar
+from ar_jax.conditionals import MADE
 from ar_jax.heads import Bernoulli, Categorical, EndOfSequence, GaussianMixture, Mixed, Poisson
+from ar_jax.orderings import Raster
 from ar_jax.testing import random_variables
 
 EVENT = Mixed((Categorical(3), Poisson(), GaussianMixture(2)), width=8)
@@ -90,13 +92,12 @@ def test_what_cannot_be_chained_is_refused(head, size, message):
 
 
 def test_parts_do_not_share_what_they_hold_one_instance_of():
-    part = Categorical(3)
-    features, value = np.zeros((1, 64), np.float32), np.zeros((1, 2), int)
-    one, two = (
-        random_variables(Mixed(parts), features, value, method="log_prob")["params"]
-        for parts in ((part, part), (part, Categorical(3)))
-    )
-    assert one.keys() == two.keys()
+    part = Categorical(3, embedding=4)
+    model = ar.AutoregressiveModel(Raster((3, 2), (1, 2)), MADE((8,)), Mixed((part, part)))
+    parameters = random_variables(model, np.zeros((1, 3, 2), int))["params"]["head"]
+    tables = [x for x in jax.tree.leaves(parameters) if x.shape == (3, 4)]
+    assert len(tables) == 2
+    assert not np.array_equal(*tables)
 
 
 @pytest.mark.parametrize(("count", "told"), [(3e9, "values 3000000000"), (1e30, "others")])
