@@ -44,7 +44,7 @@ from ar_jax.orderings import (
     Reversed,
     Snake,
     Spiral,
-)  # fmt: skip
+)
 from ar_jax.training import AdamW, Muon, Training
 from experiments.blocks import by_blocks
 from experiments.figures import draw_dots, draw_frames, draw_orders

@@ -9,7 +9,7 @@ from experiments import run
 
 @pytest.fixture(scope="session", autouse=True)
 def _usual_memory() -> Iterator[None]:
-    """`keep_memory` sets one arena and no trimming for good, which slows compilers down."""
+    """`keep_memory` is for good, and for a process that does one thing."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run, "keep_memory", lambda: None)
         yield
