@@ -1,9 +1,9 @@
 """ar_jax: deep autoregressive generative models in JAX."""
 
-from ar_jax import conditionals, contexts, heads, orderings
+from ar_jax import conditionals, contexts, flows, heads, orderings
 from ar_jax.decoding import Sampler
 from ar_jax.ensemble import Ensemble
-from ar_jax.model import AutoregressiveModel, sample
+from ar_jax.model import AutoregressiveModel, sample, stream
 
 __all__ = [
     "AutoregressiveModel",
@@ -11,7 +11,9 @@ __all__ = [
     "Sampler",
     "conditionals",
     "contexts",
+    "flows",
     "heads",
     "orderings",
     "sample",
+    "stream",
 ]

@@ -50,6 +50,12 @@ def check_positive(**values: int) -> None:
             raise ValueError(f"{name}: expected at least 1, got {value}")
 
 
+def check_levels(levels: int) -> None:
+    """Raises unless there are at least two."""
+    if levels < 2:
+        raise ValueError(f"levels: expected at least 2, got {levels}")
+
+
 def check_fractions(**values: float) -> None:
     """Raises unless each is at least 0 and less than 1."""
     for name, value in values.items():

@@ -1,7 +1,7 @@
 """Contexts: the condition y as vectors that a conditional reads."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -16,6 +16,9 @@ Vectors = tuple[jax.Array, jax.Array]
 
 class Context(nn.Module, ABC):
     """Turns the condition y into vectors and their mask."""
+
+    of_steps: ClassVar[bool] = False
+    """Whether the condition is a step, which the head encodes before it is turned into vectors."""
 
     @abstractmethod
     def __call__(self, condition: Any, batch: int) -> Vectors:
@@ -38,6 +41,34 @@ class Nothing(Context):
                 "condition: expected None, since the model's context is Nothing(), "
                 f"got {type(condition).__name__}"
             )
+
+
+class FirstToken(Context):
+    """The token before the first step, such as a text's mark of its beginning.
+
+    It is shown to the conditional as the head shows those after it; a transformer with
+    `context_start` has it at the start. So p(x | y) is that of a language model: y is its first
+    token, which is not scored.
+
+    Attributes:
+      vocabulary: the number of symbols; conditions are `[batch, 1]` integers
+        `0 ... vocabulary - 1`.
+    """
+
+    vocabulary: int
+
+    length: ClassVar[int] = 1
+    of_steps: ClassVar[bool] = True
+
+    def __call__(self, condition: Any, batch: int) -> Vectors:
+        """The encoded token `[batch, width]`, as the only vector."""
+        return condition[:, None], jnp.ones((batch, 1), bool)
+
+    def check(self, condition: Any, batch: int) -> None:
+        if condition is None:
+            raise ValueError("condition: expected the first token of every example, got None")
+        check_shape("condition", condition, (batch, 1))
+        check_integers("condition", condition, 0, self.vocabulary - 1)
 
 
 class Encoder(Context, kw_only=True):

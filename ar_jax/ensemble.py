@@ -85,7 +85,7 @@ class Ensemble(nn.Module):
           keys: `[batch]` random keys.
           condition: y.
           sampler: how a member draws a value.
-          prefix: known first steps `[batch, n, block_size]`, and how many of them count `[batch]`;
+          prefix: known first steps `[batch, n, step_size]`, and how many of them count `[batch]`;
             for members of one ordering.
           prefilled: how many count for every example.
 

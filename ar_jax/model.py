@@ -1,6 +1,7 @@
 """The autoregressive model: an ordering, a conditional, a head and a context, composed."""
 
 import dataclasses
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Protocol
 
@@ -11,9 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.checks import check_integers, check_positive, check_shape, is_concrete
-from ar_jax.conditionals.base import Cache, Conditional, shift
+from ar_jax.conditionals.base import Cache, Conditional, check_follows, lookup, shift
 from ar_jax.contexts import Context, Nothing, Vectors
-from ar_jax.decoding import Sampler, decode, example_keys
+from ar_jax.decoding import Known, Sampler, advance, decode, example_keys
 from ar_jax.heads.base import Head
 from ar_jax.orderings import Ordering
 
@@ -23,7 +24,7 @@ Variables = Any
 
 
 class Model(Protocol):
-    """What is trained, scored and drawn from: an `AutoregressiveModel` or an `Ensemble`."""
+    """What is trained, scored and drawn from: `AutoregressiveModel`, `Ensemble`, `Flow`."""
 
     @property
     def ordering(self) -> Ordering: ...
@@ -89,7 +90,9 @@ class AutoregressiveModel(nn.Module):
         context = self._context(condition, encoded)
         features = self.conditional(encoded, self.ordering, context, self._features)
         chex.assert_shape(features, (*steps.shape[:2], self._features))
-        return self.head.log_prob(features, steps)
+        steps, before, features = map(self.ordering.by_cell, (steps, shift(steps), features))
+        log_prob = self.head.log_prob(self.head.after(features, before), steps)
+        return jnp.where(self.ordering.valid, log_prob, 0).sum(axis=-1)
 
     def init_cache(self, batch: int, condition: Array | None = None) -> Cache:
         """The conditional's cache before the first step."""
@@ -97,30 +100,49 @@ class AutoregressiveModel(nn.Module):
         return self.conditional.init_cache(blank, self.ordering, self._context(condition, blank))
 
     def step(self, cache: Cache, previous: jax.Array, t: Any) -> tuple[Cache, jax.Array]:
-        """The features of step t `[batch, features]`, from the value at t - 1 (ignored at 0)."""
-        return self.conditional.step(
+        """The features of step t `[batch, features]`, from the value at t - 1 (at 0 zeros)."""
+        cache, features = self.conditional.step(
             cache, self._encode(previous), t, self.ordering, self._features
         )
+        after = self.head.after(*map(self.ordering.by_cell, (features, previous)))
+        return cache, after.reshape(features.shape)
 
     def extend(self, cache: Cache, previous: jax.Array, t: Any) -> tuple[Cache, jax.Array]:
-        """The features of k steps `[batch, k, features]`, from values `[batch, k, block_size]`."""
-        return self.conditional.extend(
+        """The features of k steps `[batch, k, features]`, from values `[batch, k, step_size]`."""
+        cache, features = self.conditional.extend(
             cache, self._encode(previous), t, self.ordering, self._features
         )
+        after = self.head.after(*map(self.ordering.by_cell, (features, previous)))
+        return cache, after.reshape(features.shape)
+
+    def begin(
+        self, batch: int, condition: Array | None = None, first: jax.Array | None = None
+    ) -> tuple[Cache, jax.Array]:
+        """The cache after known first steps `[batch, n, step_size]`, and the last of these."""
+        cache = self.init_cache(batch, condition)
+        if first is None or first.shape[1] == 0:
+            return cache, self.blank(batch)
+        return self.extend(cache, shift(first), 0)[0], first[:, -1]
 
     def draw(
         self, cache: Cache, previous: jax.Array, t: Any, keys: jax.Array, sampler: Sampler
     ) -> tuple[Cache, jax.Array, jax.Array]:
-        """Draws step t: cache, values `[batch, block_size]`, their log-probability `[batch]`."""
+        """Draws step t: cache, values `[batch, step_size]`, their log-probability `[batch]`."""
         cache, features = self.step(cache, previous, t)
-        return cache, *self.head.sample(features, keys, sampler)
+        batch, width = len(features), self.ordering.width
+        if width > 1:  # cells of a step have keys of their own
+            keys = jax.vmap(lambda key: jax.random.split(key, width))(keys).ravel()
+        value, log_prob = self.head.sample(features.reshape(batch * width, -1), keys, sampler)
+        counts = lookup(self.ordering.valid, t)
+        log_prob = jnp.where(counts, log_prob.reshape(batch, width), 0).sum(axis=-1)
+        return cache, value.reshape(batch, -1), log_prob
 
     def decode(
         self,
         keys: jax.Array,
         condition: jax.Array | None = None,
         sampler: Sampler = Sampler(),
-        prefix: tuple[jax.Array, jax.Array] | None = None,
+        prefix: Known | None = None,
         prefilled: int = 0,
     ) -> tuple[jax.Array, jax.Array]:
         """Draws events; `sample` is the interface to this.
@@ -129,18 +151,15 @@ class AutoregressiveModel(nn.Module):
           keys: `[batch]` random keys.
           condition: y.
           sampler: how a value is drawn.
-          prefix: known first steps `[batch, n, block_size]`, and how many of them count `[batch]`.
+          prefix: known first steps `[batch, n, step_size]`, and how many of them count `[batch]`.
           prefilled: how many count for every example; these are read in one pass.
 
         Returns:
           Events `[batch, *event]`, and the log-probability of what was drawn `[batch]` nats.
         """
         model, variables = self.unbind()
-        cache, previous = self.init_cache(len(keys), condition), self.blank(len(keys))
         first = None if prefix is None else prefix[0][:, :prefilled]
-        if first is not None and prefilled:
-            cache, _ = self.extend(cache, shift(first), 0)
-            previous = first[:, -1]
+        cache, previous = self.begin(len(keys), condition, first)
 
         def step(cache: Cache, previous: jax.Array, t: jax.Array, keys: jax.Array) -> Any:
             return model.apply(variables, cache, previous, t, keys, sampler, method="draw")
@@ -153,10 +172,13 @@ class AutoregressiveModel(nn.Module):
         return self.ordering.to_event(steps), log_prob
 
     def blank(self, batch: int) -> jax.Array:
-        """`[batch, block_size]`: a value that stands where none is read."""
-        return jnp.zeros((batch, self.ordering.block_size), self.head.dtype)
+        """`[batch, step_size]`: a value that stands where none is read."""
+        return jnp.zeros((batch, self.ordering.step_size), self.head.dtype)
 
-    def _encode(self, value: jax.Array) -> jax.Array:
+    def _encode(self, steps: jax.Array) -> jax.Array:
+        return self._encode_cells(self.ordering.by_cell(steps)).reshape(*steps.shape[:-1], -1)
+
+    def _encode_cells(self, value: jax.Array) -> jax.Array:
         encoded = self.head.encode(value)
         if not jnp.issubdtype(encoded.dtype, jnp.floating):
             raise ValueError(f"head.encode: expected floating point, got {encoded.dtype}")
@@ -166,26 +188,39 @@ class AutoregressiveModel(nn.Module):
 
     def _context(self, condition: Array | None, encoded: jax.Array) -> Vectors:
         """The context's vectors, of the dtype of the encoded steps, and their mask."""
+        if self.context.of_steps and condition is not None:
+            condition = self._encode_cells(jnp.asarray(condition))
         vectors, mask = self.context(condition, len(encoded))
         chex.assert_equal_shape_prefix([vectors, mask], 2)
         return vectors.astype(encoded.dtype), mask
 
     @property
     def _features(self) -> int:
-        return self.head.features(self.ordering.block_size)
+        return self.ordering.width * self.head.features(self.ordering.block_size)
 
     def check(self, x: Any, condition: Any = None) -> None:
         """Raises ValueError when the parts do not fit together, or x or y does not fit them."""
         check_shape("x", x, ("batch", *self.ordering.event))
         check_positive(examples=len(x))
-        self.head.check("x", x)
         self.check_parts()
+        steps = self.ordering.to_steps(np.asarray(x) if is_concrete(x) else x)
+        self.head.check("x", self.ordering.by_cell(steps))
         self.context.check(condition, len(x))
 
     def check_parts(self) -> None:
         """Raises ValueError when the conditional or the head cannot follow the ordering."""
-        self.conditional.check(self.ordering)
+        check_follows(self.conditional, self.ordering)
         self.head.check_block(self.ordering.block_size)
+        if self.context.of_steps and self.ordering.block_size > 1:
+            raise ValueError(
+                f"context: expected steps of one variable for {type(self.context).__name__}, "
+                f"got {self.ordering.block_size}"
+            )
+        if self.head.looks_back and not self.ordering.is_chain:
+            raise ValueError(
+                f"head: {type(self.head).__name__} looks back at the step before, where a Graph "
+                "asks for one that depends on the features only"
+            )
 
 
 def sample(
@@ -211,7 +246,7 @@ def sample(
       condition: `[batch, ...]`, y as the context takes it; None for none.
       batch_size: how many events; left out, as many as there are conditions or prefixes.
       sampler: exact, or cut and sharpened.
-      prefix: `[batch, n, block_size]`, the first n steps in the ordering's order, which are kept;
+      prefix: `[batch, n, step_size]`, the first n steps in the ordering's order, which are kept;
         `model.ordering.to_steps(x)[:, :n]` of an event.
       prefix_lengths: `[batch]`, how many of the n steps are known for each example; None for all.
       return_log_prob: whether to return the log-probability as well.
@@ -223,6 +258,90 @@ def sample(
     Raises:
       ValueError: when the sampler, the condition or the prefix does not fit the model.
     """
+    given = _check_given(model, condition, batch_size, sampler, prefix, prefix_lengths)
+    events, log_prob = _sample(model, variables, key, given)
+    return (events, log_prob) if return_log_prob else events
+
+
+def stream(
+    model: AutoregressiveModel,
+    variables: Variables,
+    key: jax.Array,
+    *,
+    condition: Array | None = None,
+    batch_size: int | None = None,
+    sampler: Sampler = Sampler(),
+    prefix: Array | None = None,
+    prefix_lengths: Array | None = None,
+) -> Iterator[jax.Array]:
+    """Draws as `sample` does, and gives each step as soon as it is drawn.
+
+    The draws are those of `sample`, up to rounding. A step is a compiled program of its own, so
+    that the event as a whole takes longer.
+
+    Args: as of `sample`.
+
+    Yields:
+      `[batch, step_size]`: the values of one step after the other, the first after those that
+      the prefix knows of every example.
+
+    Raises:
+      ValueError: when the sampler, the condition or the prefix does not fit the model.
+    """
+    if not isinstance(model, AutoregressiveModel):
+        raise ValueError(
+            f"model: expected an AutoregressiveModel to stream from, got {type(model).__name__}"
+        )
+    given = _check_given(model, condition, batch_size, sampler, prefix, prefix_lengths)
+
+    def draw() -> Iterator[jax.Array]:
+        keys = example_keys(key, given.batch)
+        cache, previous = _begin(model, variables, given)
+        for t in range(given.prefilled, model.ordering.length):
+            cache, previous = _advance(
+                model, variables, cache, previous, keys, jnp.asarray(t), given.sampler, given.rest
+            )
+            yield previous
+
+    return draw()
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=("condition", "sampler", "prefix"),
+    meta_fields=("batch", "prefilled"),
+)
+@dataclasses.dataclass(frozen=True)
+class _Given:
+    """What events are drawn from, checked."""
+
+    batch: int
+    condition: jax.Array | None
+    sampler: Sampler
+    prefix: Known | None
+    prefilled: int
+    """How many steps are known of every example."""
+
+    @property
+    def first(self) -> jax.Array | None:
+        """The steps that are known of every example."""
+        return None if self.prefix is None else self.prefix[0][:, : self.prefilled]
+
+    @property
+    def rest(self) -> Known | None:
+        """The prefix, if it has more than these."""
+        longer = self.prefix is not None and self.prefix[0].shape[1] > self.prefilled
+        return self.prefix if longer else None
+
+
+def _check_given(
+    model: Model,
+    condition: Array | None,
+    batch_size: int | None,
+    sampler: Sampler,
+    prefix: Array | None,
+    prefix_lengths: Array | None,
+) -> _Given:
     given = {"condition": condition, "prefix": prefix}
     sizes = {name: len(np.atleast_1d(x)) for name, x in given.items() if x is not None}
     sizes |= {} if batch_size is None else {"batch_size": int(batch_size)}
@@ -246,39 +365,55 @@ def sample(
         raise ValueError("prefix_lengths: expected a prefix as well, got None")
     else:
         known, prefilled = None, 0
-    events, log_prob = _sample(model, variables, key, condition, sampler, known, batch, prefilled)
-    return (events, log_prob) if return_log_prob else events
+    return _Given(batch, condition, sampler, known, prefilled)
 
 
-@partial(jax.jit, static_argnames=("model", "batch", "prefilled"))
+@partial(jax.jit, static_argnames="model")
 def _sample(
-    model: Model,
-    variables: Variables,
-    key: jax.Array,
-    condition: Array | None,
-    sampler: Sampler,
-    prefix: tuple[jax.Array, jax.Array] | None,
-    batch: int,
-    prefilled: int,
+    model: Model, variables: Variables, key: jax.Array, given: _Given
 ) -> tuple[jax.Array, jax.Array]:
-    keys = example_keys(key, batch)
+    keys = example_keys(key, given.batch)
     decoded: Any = model.apply(
-        variables, keys, condition, sampler, prefix, prefilled, method="decode"
-    )
+        variables, keys, given.condition, given.sampler, given.prefix, given.prefilled,
+        method="decode",
+    )  # fmt: skip
     return decoded
 
 
-def _check_prefix(
-    model: Model, prefix: Array, lengths: Array | None
-) -> tuple[tuple[jax.Array, jax.Array], int]:
+@partial(jax.jit, static_argnames="model")
+def _begin(model: Model, variables: Variables, given: _Given) -> tuple[Cache, jax.Array]:
+    begun: Any = model.apply(variables, given.batch, given.condition, given.first, method="begin")
+    return begun
+
+
+@partial(jax.jit, static_argnames="model", donate_argnames="cache")
+def _advance(
+    model: Model,
+    variables: Variables,
+    cache: Cache,
+    previous: jax.Array,
+    keys: jax.Array,
+    t: jax.Array,
+    sampler: Sampler,
+    known: Known | None,
+) -> tuple[Cache, jax.Array]:
+    def step(*state: Any) -> Any:
+        return model.apply(variables, *state, sampler, method="draw")
+
+    cache, value, _ = advance(step, cache, previous, keys, t, known)
+    return cache, value
+
+
+def _check_prefix(model: Model, prefix: Array, lengths: Array | None) -> tuple[Known, int]:
     """The prefix and how many of its steps count for each example, and for every one."""
-    check_shape("prefix", prefix, ("batch", "n", model.ordering.block_size))
+    check_shape("prefix", prefix, ("batch", "n", model.ordering.step_size))
     batch, count = np.shape(prefix)[:2]
     if count > model.ordering.length:
         raise ValueError(
             f"prefix: expected at most the event's {model.ordering.length} steps, got {count}"
         )
-    model.head.check("prefix", prefix)
+    known: Any = np.asarray(prefix) if is_concrete(prefix) else prefix
+    model.head.check("prefix", model.ordering.by_cell(known))
     prefix = jnp.asarray(prefix, model.head.dtype)
     if lengths is None:
         return (prefix, jnp.full(batch, count)), count

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 
@@ -113,4 +114,73 @@ def draw_race(path: Path, runs: Mapping[str, Sequence[dict[str, Any]]]) -> None:
     ax.set_ylabel("validation, bits/dim")
     ax.grid(alpha=0.3)
     ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.savefig(path, dpi=120)
+
+
+def draw_frames(path: Path, frames: np.ndarray, titles: Sequence[str], colours: str) -> None:
+    """Rows of pictures, such as something that unfolds.
+
+    Args:
+      path: of the PNG.
+      frames: `[rows, columns, height, width]`, from 0 to 1; NaN is unknown.
+      titles: of the columns.
+      colours: a colour map of matplotlib.
+    """
+    rows, columns = frames.shape[:2]
+    figure = Figure(figsize=(1.3 * columns, 1.3 * rows + 0.3), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    shades = colormaps[colours].with_extremes(bad="lightsteelblue")
+    for row, pictures in zip(axes, frames, strict=True):
+        for ax, picture in zip(row, pictures, strict=True):
+            ax.imshow(picture, cmap=shades, vmin=0, vmax=1, interpolation="nearest")
+            ax.set_xticks([])
+            ax.set_yticks([])
+    for ax, title in zip(axes[0], titles, strict=True):
+        ax.set_title(title, fontsize=9)
+    figure.savefig(path, dpi=120)
+
+
+def draw_orders(path: Path, orders: Mapping[str, np.ndarray]) -> None:
+    """Walks over the cells of a square, from dark to light.
+
+    Args:
+      path: of the PNG.
+      orders: raster numbers `[cells]` in the order of visits, each under its name.
+    """
+    columns = min(len(orders), 4)
+    rows = -(-len(orders) // columns)
+    figure = Figure(figsize=(2.6 * columns, 2.8 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes[len(orders) :]:
+        ax.set_visible(False)
+    for ax, (name, order) in zip(axes, orders.items(), strict=False):
+        side = round(len(order) ** 0.5)
+        y, x = np.divmod(order, side)
+        jumps = np.flatnonzero(abs(np.diff(x)) + abs(np.diff(y)) > 1) + 1
+        ax.imshow(np.argsort(order).reshape(side, side), cmap="viridis")
+        walk = [np.insert(axis.astype(float), jumps, np.nan) for axis in (x, y)]
+        ax.plot(*walk, color="white", linewidth=0.8, alpha=0.7)  # lines between neighbours only
+        ax.plot(x[0], y[0], "o", color="white", markersize=5)
+        ax.set_title(name)
+        ax.set_xticks([])
+        ax.set_yticks([])
+    figure.savefig(path, dpi=120)
+
+
+def draw_dots(path: Path, figures: Mapping[str, tuple[float, float]], unit: str) -> None:
+    """Figures with two standard errors to either side, the lowest at the top.
+
+    Args:
+      path: of the PNG.
+      figures: value and standard error, each under its name.
+      unit: of the values.
+    """
+    ordered = sorted(figures.items(), key=lambda item: -item[1][0])
+    values, errors = np.array([figure for _, figure in ordered]).T
+    figure = Figure(figsize=(6, 0.6 + 0.3 * len(ordered)), layout="constrained")
+    ax = figure.subplots()
+    ax.errorbar(values, range(len(ordered)), xerr=2 * errors, fmt="o", capsize=3)
+    ax.set_yticks(range(len(ordered)), [name for name, _ in ordered])
+    ax.set_xlabel(f"{unit}, ± 2 standard errors")
+    ax.grid(alpha=0.3)
     figure.savefig(path, dpi=120)

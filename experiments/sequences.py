@@ -48,8 +48,8 @@ def continue_sequence(
     window at least (or all that is there).
 
     Args:
-      model: of windows `(window,)` in raster order; with the context `Tokens` they are given the
-        symbols before the window.
+      model: of windows `(window,)` in raster order; with the context `Tokens` or `FirstToken` they
+        are given the symbols before the window.
       variables: its parameters.
       key: random key.
       known: `[n]`, what is there: one step at least.
@@ -60,7 +60,8 @@ def continue_sequence(
       `[n + length]`: what was known and what was drawn.
     """
     (window,), block = model.ordering.event, model.ordering.block_size
-    given = model.context.length if isinstance(model.context, ar.contexts.Tokens) else 0
+    reads_tokens = isinstance(model.context, ar.contexts.Tokens | ar.contexts.FirstToken)
+    given = model.context.length if reads_tokens else 0
     if len(known) < max(given, block):
         raise ValueError(f"prompt: expected at least {max(given, block)} values, got {len(known)}")
     check_positive(length=length)

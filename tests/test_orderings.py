@@ -3,7 +3,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ar_jax.orderings import ColumnMajor, Ordering, Permutation, Raster, Reversed, Snake
+from ar_jax.orderings import (
+    ChannelFirst,
+    ColumnMajor,
+    Hilbert,
+    MultiScale,
+    Ordering,
+    Permutation,
+    Raster,
+    Reversed,
+    Snake,
+    Spiral,
+)
 from ar_jax.testing import check_ordering
 
 BLOCKED = np.array(  # 4 x 6 in blocks of 2 x 3, numbered as Raster visits them
@@ -29,6 +40,10 @@ def test_any_tiling_of_any_event_is_a_bijection(data):
         (Reversed((2, 3)), [5, 4, 3, 2, 1, 0]),
         (ColumnMajor((2, 3)), [0, 3, 1, 4, 2, 5]),
         (Snake((2, 3)), [0, 1, 2, 5, 4, 3]),
+        (Spiral((3, 4)), [0, 1, 2, 3, 7, 11, 10, 9, 8, 4, 5, 6]),
+        (Hilbert((4, 4)), [0, 1, 5, 4, 8, 12, 13, 9, 10, 14, 15, 11, 7, 6, 2, 3]),
+        (MultiScale((4, 4)), [0, 2, 8, 10, 1, 3, 9, 11, 4, 6, 12, 14, 5, 7, 13, 15]),
+        (ChannelFirst((2, 2, 3)), [0, 3, 6, 9, 1, 4, 7, 10, 2, 5, 8, 11]),
         (Permutation((3,), (), (2, 0, 1)), [2, 0, 1]),
     ],
 )
@@ -66,3 +81,62 @@ def test_a_numpy_array_may_name_the_permutation():
     assert hash(Permutation((3,), (), np.array([2, 0, 1]))) == hash(
         Permutation((3,), (), (2, 0, 1))
     )
+
+
+def image(ordering: Ordering) -> np.ndarray:
+    """The step that visits each cell."""
+    steps = np.empty(ordering.count, int)
+    steps[ordering.order] = np.arange(ordering.count)
+    return steps.reshape(ordering.cells)
+
+
+@pytest.mark.parametrize("walk", [Snake, Spiral, Hilbert])
+def test_successive_steps_are_neighbours(walk):
+    for event in np.ndindex(12, 12):
+        coordinates = walk((event[0] + 1, event[1] + 1)).coordinates
+        assert np.all(np.abs(np.diff(coordinates, axis=0)).sum(axis=1) == 1)
+
+
+def test_hilberts_curve_fills_each_quarter_before_the_next():
+    steps = image(Hilbert((16, 16)))
+    for side in (8, 4, 2):
+        for row, column in np.ndindex(16 // side, 16 // side):
+            square = steps[row * side : (row + 1) * side, column * side : (column + 1) * side]
+            assert np.ptp(square) == side**2 - 1
+
+
+@pytest.mark.parametrize("doublings", [0, 1, 2, 3])
+@pytest.mark.parametrize("event", [(8, 8), (5, 6), (1, 3)])
+def test_multi_scale_visits_what_a_naive_loop_visits(event, doublings):
+    expected = []
+    for stride in [2**i for i in range(doublings, -1, -1)]:
+        for parity in ((0, 0), (0, 1), (1, 0), (1, 1)):
+            for cell in np.ndindex(event):
+                place = tuple(i // stride % 2 for i in cell)
+                if all(i % stride == 0 for i in cell) and place == parity and cell not in expected:
+                    expected.append(cell)
+            if stride == 2**doublings:  # the coarsest grid is no group of four
+                expected = [c for c in np.ndindex(event) if all(i % stride == 0 for i in c)]
+    visited = map(tuple, MultiScale(event, doublings=doublings).coordinates.tolist())
+    assert list(visited) == expected
+
+
+def test_channels_come_first_or_last():
+    colours = ChannelFirst((2, 3, 3)).coordinates[:, 2]
+    np.testing.assert_array_equal(colours, [0] * 6 + [1] * 6 + [2] * 6)
+    np.testing.assert_array_equal(Raster((2, 3, 3)).coordinates[:, 2], [0, 1, 2] * 6)
+
+
+def test_a_seed_makes_a_permutation():
+    one, same, other = (Permutation.random((4, 6), (2, 2), seed) for seed in (3, 3, 4))
+    assert one == same != other
+    assert one.length == 6
+
+
+@pytest.mark.parametrize("walk", [ColumnMajor, Snake, Spiral, Hilbert, MultiScale])
+def test_a_walk_over_an_image_needs_one(walk):
+    for event in ((6,), (2, 3, 3)):
+        with pytest.raises(ValueError, match=f"{walk.__name__}: expected an event"):
+            walk(event)
+    with pytest.raises(ValueError, match="doublings: expected at least 0, got -1"):
+        MultiScale((2, 2), doublings=-1)

@@ -1,7 +1,7 @@
 """Conditionals: the network that computes the features of each step from the steps before it."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 import flax.linen as nn
 import jax
@@ -23,6 +23,9 @@ class Conditional(nn.Module, ABC):
     A new conditional needs only `__call__`: the inherited cache keeps the steps so far and computes
     everything anew at each step. The ordering and the number of features are static arguments.
     """
+
+    follows_graphs: ClassVar[bool] = False
+    """Whether it reads of a `Graph` the parents of a cell only; most read all earlier steps."""
 
     @abstractmethod
     def __call__(
@@ -96,7 +99,9 @@ class Conditional(nn.Module, ABC):
         return cache, out.swapaxes(0, 1)
 
     def visible(self, ordering: Ordering) -> np.ndarray:
-        """`[length, length]` booleans: whether the features at t (row) depend on step s (column).
+        """`[count, count]` booleans: whether the features of a cell (row) depend on one (column).
+
+        Cells are in the order of visits: step t visits the t-th, but in a `Graph`.
 
         By default all that came before:
 
@@ -105,17 +110,17 @@ class Conditional(nn.Module, ABC):
           t=2  x x . .
           t=3  x x x .
         """
-        return np.tri(ordering.length, k=-1, dtype=bool)
+        return ordering.before
 
     def reads(self, ordering: Ordering, context_length: int) -> np.ndarray:
-        """`[length, context_length]` booleans: which vectors of the context the features depend on.
+        """`[count, context_length]` booleans: which vectors of the context the features depend on.
 
-        By default all, at each step.
+        By default all, for each cell.
         """
-        return np.ones((ordering.length, context_length), bool)
+        return np.ones((ordering.count, context_length), bool)
 
     def check(self, ordering: Ordering) -> None:
-        """Raises ValueError when this conditional cannot follow the ordering."""
+        """Raises ValueError for what the conditional asks of itself and of the ordering."""
 
     @nn.compact
     def readout(self, x: jax.Array, features: int) -> jax.Array:
@@ -145,6 +150,16 @@ class SequenceConditional(Conditional):
     def extend(
         self, cache: Cache, previous: jax.Array, t: Any, ordering: Ordering, features: int
     ) -> tuple[Cache, jax.Array]: ...
+
+
+def check_follows(conditional: Conditional, ordering: Ordering) -> None:
+    """Raises ValueError when the conditional cannot follow the ordering."""
+    if not ordering.is_chain and not conditional.follows_graphs:
+        raise ValueError(
+            f"ordering: {type(conditional).__name__} reads all earlier steps, where a Graph asks "
+            "for masked dense layers (MADE, FVSBN)"
+        )
+    conditional.check(ordering)
 
 
 def image_grid(conditional: Conditional, ordering: Ordering, channels: int = 1) -> tuple[int, int]:
@@ -197,7 +212,7 @@ def pool(context: Context) -> jax.Array:
 
 def shift(x: jax.Array) -> jax.Array:
     """One step later, zeros first: `[batch, length, ...]` -> the same."""
-    return jnp.roll(x, 1, axis=1).at[:, 0].set(0)
+    return jnp.roll(x, 1, axis=1).at[:, 0].set(jnp.zeros_like(x[:, 0]))
 
 
 def flat(dense: nn.Dense, x: jax.Array) -> jax.Array:

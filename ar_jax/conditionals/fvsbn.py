@@ -23,6 +23,8 @@ class FVSBN(SequenceConditional):
         t=3   x  x  x  x  .
     """
 
+    follows_graphs = True
+
     def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
         return Inputs.empty(blank, ordering, context)
 

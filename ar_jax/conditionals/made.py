@@ -8,8 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ar_jax.conditionals.base import Cache, Context, SequenceConditional, lookup
-from ar_jax.conditionals.masked_dense import Inputs, masked_dense, readout
+from ar_jax.conditionals.base import Cache, Context, SequenceConditional
+from ar_jax.conditionals.masked_dense import Inputs, by_size, masked_dense, readout
 from ar_jax.orderings import Ordering
 
 
@@ -35,6 +35,9 @@ class MADE(SequenceConditional):
 
     Decoding computes each hidden unit once, at the step where its inputs are complete.
 
+    In a `Graph` a hidden unit belongs to a cell, whose parents it may see, and listens to units
+    that see no others: the features of a cell depend on its parents only.
+
     Attributes:
       hidden: units of each hidden layer.
       activation: of the hidden units.
@@ -47,6 +50,8 @@ class MADE(SequenceConditional):
     activation: Literal["relu", "gelu", "silu", "tanh"] = "relu"
     residual: bool = False
     connectivity: int = 0
+
+    follows_graphs = True
 
     def check(self, ordering: Ordering) -> None:
         if min(self.hidden, default=0) < 1:
@@ -61,7 +66,7 @@ class MADE(SequenceConditional):
     def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
         return Inputs.empty(blank, ordering, context), [
             jnp.zeros((len(blank), len(degrees)), blank.dtype)
-            for degrees in self._degrees(ordering.length)
+            for degrees in self._degrees(ordering.count)
         ]
 
     @nn.compact
@@ -73,8 +78,8 @@ class MADE(SequenceConditional):
         input_degrees, k = inputs.degrees(ordering), previous.shape[1]
         x = stream = inputs.flat()
         sources, completed = input_degrees, []
-        for i, (old, degrees) in enumerate(zip(units, self._degrees(ordering.length), strict=True)):
-            layer = masked_dense(self, f"hidden_{i}", degrees, sources)
+        for i, (old, degrees) in enumerate(zip(units, self._degrees(ordering.count), strict=True)):
+            layer = masked_dense(self, f"hidden_{i}", degrees, sources, ordering)
 
             def compute(
                 rows: Any, i: int = i, layer: Any = layer, x: jax.Array = x, stream: Any = stream
@@ -84,17 +89,17 @@ class MADE(SequenceConditional):
                     return y if i == 0 else stream[:, rows] + y
                 return getattr(nn, self.activation)(y)
 
-            x, sources = complete(compute, old, degrees, t, k, ordering.length), degrees
+            x, sources = complete(compute, old, degrees, t, k, ordering), degrees
             stream = x if i % 2 == 0 else stream
             completed.append(x)
         x = jnp.concatenate([x, inputs.flat()], axis=-1)
         sources = np.concatenate([sources, input_degrees])
         return (inputs, completed), readout(self, x, sources, t, k, ordering, features)
 
-    def _degrees(self, length: int) -> list[np.ndarray]:
+    def _degrees(self, count: int) -> list[np.ndarray]:
         """Of the units of each layer before the last."""
         sizes = (self.hidden[0], *np.repeat(self.hidden, 2)) if self.residual else self.hidden
-        layers = [hidden_degrees(size, length) for size in sizes]
+        layers = [hidden_degrees(size, count) for size in sizes]
         if self.connectivity:
             # The layers of a stream have the same degrees.
             seeds = [0 if self.residual and i % 2 == 0 else i for i in range(len(layers))]
@@ -109,7 +114,7 @@ def complete(
     degrees: np.ndarray,
     t: Any,
     k: int,
-    length: int,
+    ordering: Ordering,
 ) -> jax.Array:
     """Computes the units whose inputs are complete at steps t ... t + k - 1, if there are any.
 
@@ -119,24 +124,22 @@ def complete(
       degrees: `[units]`.
       t: the first step.
       k: how many steps.
-      length: how many there are in all.
+      ordering: of the steps.
 
     Returns:
       `[batch, units]`.
     """
-    by_degree = np.argsort(degrees, kind="stable")
-    edges = np.searchsorted(degrees[by_degree], np.arange(length + 1))
-    first, last = edges[: length + 1 - k], edges[k:]  # of the window of units, for each t
-    size = int((last - first).max())
-    if size == len(degrees):
+    if k == ordering.length:
         return compute(slice(None))
+    step = np.nonzero(ordering.valid)[0][degrees]  # that visits the cell of that degree
+    by_step = np.argsort(step, kind="stable")
+    edges = np.searchsorted(step[by_step], np.arange(ordering.length + 1))
+    rows = [by_step[edges[i] : edges[i + k]] for i in range(ordering.length + 1 - k)]
 
-    def update(units: jax.Array) -> jax.Array:
-        start = lookup(np.minimum(first, len(degrees) - size), t)
-        rows = jnp.asarray(by_degree)[start + jnp.arange(size)]
-        return units.at[:, rows].set(compute(rows))
+    def update(rows: Any) -> jax.Array:
+        return units.at[:, rows].set(compute(rows)) if len(rows) else units
 
-    return jax.lax.cond(lookup(last > first, t), update, lambda units: units, units)
+    return by_size(update, rows, t)
 
 
 def hidden_degrees(units: int, length: int) -> np.ndarray:

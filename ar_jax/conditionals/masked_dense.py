@@ -1,10 +1,15 @@
 """Masked dense layers: units that listen only to the steps up to their degree.
 
 The *degree* of a source or unit is the number of steps that it may see: the context has degree 0,
-step s degree s + 1, the features of step t degree t. Weights belong to the cells of the event, so
-that one set of them serves every ordering.
+step s degree s + 1, the features of step t degree t. A unit listens to sources of at most its own
+degree. Weights belong to the cells of the event, so that one set of them serves every ordering.
+
+In a `Graph` degree t stands for the set of parents of the t-th cell visited, degree count + t for
+that cell itself, and a unit listens to sources that have seen a subset of its own.
 """
 
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -12,26 +17,30 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ar_jax.conditionals.base import Context, pool
-from ar_jax.orderings import Ordering
+from ar_jax.conditionals.base import Context, lookup, pool
+from ar_jax.orderings import Graph, Ordering
 
 
 class MaskedDense(NamedTuple):
-    """A dense layer whose units listen to sources of at most their own degree."""
+    """A dense layer whose units listen to the sources that their degrees allow."""
 
     kernel: jax.Array  # [units, sources]
     bias: jax.Array  # [units]
     units: np.ndarray  # [units], degrees
     sources: np.ndarray  # [sources], degrees
+    ordering: Ordering
 
     def __call__(self, x: jax.Array, rows: Any = slice(None)) -> jax.Array:
         """`[batch, sources]` -> `[batch, rows]`, the units asked for."""
-        mask = jnp.asarray(self.sources) <= jnp.asarray(self.units)[rows, None]
+        if isinstance(self.ordering, Graph):
+            mask = jnp.asarray(self.ordering.includes[np.ix_(self.units, self.sources)])[rows]
+        else:
+            mask = self.sources <= jnp.asarray(self.units)[rows, None]
         return x @ jnp.where(mask, self.kernel[rows], 0).T + self.bias[rows]
 
 
 def masked_dense(
-    module: nn.Module, name: str, units: np.ndarray, sources: np.ndarray
+    module: nn.Module, name: str, units: np.ndarray, sources: np.ndarray, ordering: Ordering
 ) -> MaskedDense:
     """A layer whose parameters belong to the module, between units and sources of those degrees."""
     kernel = nn.initializers.lecun_normal(in_axis=-1, out_axis=-2)
@@ -40,28 +49,39 @@ def masked_dense(
         module.param(f"{name}_bias", nn.initializers.zeros, (len(units),), jnp.float32),
         units,
         sources,
+        ordering,
     )
+
+
+def cell_degrees(ordering: Ordering) -> np.ndarray:
+    """`[count]`: the degrees of the cells as sources, in raster order."""
+    visits = np.argsort(ordering.order)
+    return visits + (1 if ordering.is_chain else ordering.count)
 
 
 class Inputs(NamedTuple):
     """The context, and the steps so far, each at its cell of the event."""
 
     context: jax.Array  # [batch, width of the context]
-    steps: jax.Array  # [batch, length, width]
+    steps: jax.Array  # [batch, count, inputs of a cell]
 
     @classmethod
     def empty(cls, blank: jax.Array, ordering: Ordering, context: Context) -> "Inputs":
-        """Those before the first step; `blank` `[batch, width]` is any step."""
-        batch, width = blank.shape
-        return cls(pool(context), jnp.zeros((batch, ordering.length, width), blank.dtype))
+        """Those before the first step; `blank` `[batch, inputs]` is any step."""
+        batch, inputs = blank.shape
+        shape = (batch, ordering.count, inputs // ordering.width)
+        return cls(pool(context), jnp.zeros(shape, blank.dtype))
 
     def extend(self, previous: jax.Array, t: Any, ordering: Ordering) -> "Inputs":
-        """With steps t - 1 ... t + k - 2, `[batch, k, width]`; at t = 0 the first is ignored."""
+        """With steps t - 1 ... t + k - 2, `[batch, k, inputs]`; at t = 0 the first is ignored."""
         # At 0 it goes last, into a cell that is set again before anyone looks there.
         previous = jnp.where(t == 0, jnp.roll(previous, -1, axis=1), previous)
         slots = jnp.maximum(t - 1, 0) + jnp.arange(previous.shape[1])
-        cells = jnp.asarray(ordering.order)[slots]
-        return self._replace(steps=self.steps.at[:, cells].set(previous))
+        # What fills up a step goes to a cell that there is not.
+        places = np.where(ordering.valid, ordering.slots, ordering.count)
+        cells = jnp.asarray(places)[slots].ravel()
+        previous = previous.reshape(len(previous), len(cells), -1)
+        return self._replace(steps=self.steps.at[:, cells].set(previous, mode="drop"))
 
     def flat(self) -> jax.Array:
         """`[batch, sources]`."""
@@ -69,7 +89,7 @@ class Inputs(NamedTuple):
 
     def degrees(self, ordering: Ordering) -> np.ndarray:
         """`[sources]`."""
-        of_steps = 1 + np.argsort(ordering.order).repeat(self.steps.shape[-1])
+        of_steps = cell_degrees(ordering).repeat(self.steps.shape[-1])
         return np.concatenate([np.zeros(self.context.shape[-1], int), of_steps])
 
 
@@ -91,10 +111,35 @@ def readout(
     Returns:
       `[batch, k, features]`.
     """
-    degrees = np.argsort(ordering.order).repeat(features)
-    layer = masked_dense(module, "readout", degrees, sources)
+    own = features // ordering.width  # of a cell
+    degrees = np.argsort(ordering.order).repeat(own)
+    layer = masked_dense(module, "readout", degrees, sources, ordering)
     if k == ordering.length:  # all at once: the weights stay where they are
-        return layer(x).reshape(-1, k, features)[:, ordering.order]
-    cells = jnp.asarray(ordering.order)[t + jnp.arange(k)]
-    rows = (cells[:, None] * features + jnp.arange(features)).ravel()
-    return layer(x, rows).reshape(-1, k, features)
+        cells = layer(x).reshape(len(x), -1, own)
+        return cells[:, ordering.slots.ravel()].reshape(len(x), k, features)
+
+    def compute(cells: Any) -> jax.Array:
+        rows = (cells[:, None] * own + np.arange(own)).ravel()
+        values = layer(x, rows).reshape(len(x), len(cells), own)
+        # A step that is not full repeats its last cell.
+        last = [np.cumsum(ordering.valid[i : i + k]) - 1 for i in range(ordering.length + 1 - k)]
+        return values[:, lookup(np.stack(last), t)].reshape(len(x), k, features)
+
+    cells = [
+        ordering.slots[i : i + k][ordering.valid[i : i + k]] for i in range(ordering.length + 1 - k)
+    ]
+    return by_size(compute, cells, t)
+
+
+def by_size(compute: Callable[[Any], jax.Array], rows: Sequence[np.ndarray], t: Any) -> jax.Array:
+    """`compute(rows[t])`, where steps have different numbers of rows: a branch for each number."""
+    if isinstance(t, int):
+        return compute(rows[t])
+    sizes = sorted({len(own) for own in rows})
+
+    def branch(size: int) -> jax.Array:
+        table = [own if len(own) == size else np.zeros(size, int) for own in rows]
+        return compute(jnp.asarray(np.stack(table))[t])
+
+    which = np.array([sizes.index(len(own)) for own in rows])
+    return jax.lax.switch(jnp.asarray(which)[t], [partial(branch, size) for size in sizes])

@@ -31,13 +31,21 @@ class Learned(Positions):
 
     Attributes:
       scale: standard deviation of the initial vectors.
+      places: how many vectors there are; 0 stands for as many as the event has places. With more,
+        one set of parameters serves events of several lengths.
     """
 
     scale: float = 0.02
+    places: int = 0
 
     @nn.compact
     def add(self, x: jax.Array, t: jax.Array, ordering: Ordering) -> jax.Array:
-        shape = (ordering.length, x.shape[-1])
+        places = self.places or ordering.length
+        if places < ordering.length:
+            raise ValueError(
+                f"places: expected at least the event's {ordering.length}, got {places}"
+            )
+        shape = (places, x.shape[-1])
         table = self.param("table", nn.initializers.normal(self.scale), shape, jnp.float32)
         return x + table[jnp.asarray(ordering.order)[t]]
 

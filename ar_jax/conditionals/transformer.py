@@ -3,6 +3,7 @@
 import dataclasses
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import flax.linen as nn
@@ -64,6 +65,7 @@ class Block(nn.Module):
     query_width: int = 0
     activation: Activation = "gelu"
     norm: Norm = "layer"
+    norm_epsilon: float = 1e-6
     post_norm: bool = False
     bias: bool = True
     qk_norm: bool = False
@@ -80,13 +82,13 @@ class Block(nn.Module):
             return nn.Dense(features, self.bias, kernel_init=kernel_init)
 
         self.drop = nn.Dropout(self.dropout)
-        self.attention_norm, self.feed_forward_norm = norm(self.norm), norm(self.norm)
+        self.attention_norm, self.feed_forward_norm = self._norm(), self._norm()
         self.query_key_value = dense(query_width + key_width + value_width, initial.attention)
         self.attention_out = dense(self.width, initial.attention_out)
         if self.qk_norm:
-            self.query_norm, self.key_norm = norm(self.norm), norm(self.norm)
+            self.query_norm, self.key_norm = self._norm(), self._norm()
         if self.cross_attention:
-            self.cross_norm = norm(self.norm)
+            self.cross_norm = self._norm()
             self.cross_query = dense(query_width, initial.attention)
             self.cross_key_value = dense(key_width + value_width, initial.attention)
             self.cross_out = dense(self.width, initial.attention_out)
@@ -169,6 +171,9 @@ class Block(nn.Module):
         added = self.feed_forward(self._before(self.feed_forward_norm, x))
         return self._add(self.feed_forward_norm, x, added)
 
+    def _norm(self) -> nn.LayerNorm | nn.RMSNorm:
+        return norm(self.norm, self.norm_epsilon)
+
     def _add(self, normalise: nn.Module, x: jax.Array, added: jax.Array) -> jax.Array:
         x += self.drop(added, deterministic=not self.has_rng("dropout"))
         return normalise(x) if self.post_norm else x
@@ -214,9 +219,14 @@ class DecoderOnly(SequenceConditional):
       qk_norm: normalise each head's queries and keys (arXiv 2302.05442).
       activation: of the feed-forward layers.
       norm: LayerNorm, or RMSNorm (arXiv 1910.07467).
+      norm_epsilon: is added to the variance before its root.
       post_norm: normalise after each sublayer's addition (arXiv 1706.03762), not before the
         sublayer (GPT-2).
       bias: whether the linear maps of the blocks have one.
+      projections: linear maps lead from the encoded steps and the context's vectors to `width`, and
+        from there to the head's features. Without them all are of `width` already, as with
+        `Categorical(values, embedding=width, unembedding="tied")`.
+      context_start: the first vector of the context stands at t = 0 in place of the learned start.
       experts: feed-forward layers to choose from at each slot; 0 stands for one without a choice.
       experts_per_token: how many of them a slot goes through.
       remat: keep only what enters each block, and compute the block again in the backward pass.
@@ -236,8 +246,11 @@ class DecoderOnly(SequenceConditional):
     qk_norm: bool = False
     activation: Activation = "gelu"
     norm: Norm = "layer"
+    norm_epsilon: float = 1e-6
     post_norm: bool = False
     bias: bool = True
+    projections: bool = True
+    context_start: bool = False
     experts: int = 0
     experts_per_token: int = 2
     remat: bool = False
@@ -258,7 +271,9 @@ class DecoderOnly(SequenceConditional):
     def setup(self) -> None:
         initial = self.initial
         self.embed = nn.Dense(self.width, kernel_init=initial.embed)
-        self.start = self.param("start", nn.initializers.normal(0.02), (self.width,), jnp.float32)
+        if not self.context_start:
+            initial_start = nn.initializers.normal(0.02)
+            self.start = self.param("start", initial_start, (self.width,), jnp.float32)
         self.prefix = nn.Dense(self.width)
         block = Block(
             width=self.width,
@@ -270,6 +285,7 @@ class DecoderOnly(SequenceConditional):
             query_width=self.query_width,
             activation=self.activation,
             norm=self.norm,
+            norm_epsilon=self.norm_epsilon,
             post_norm=self.post_norm,
             bias=self.bias,
             qk_norm=self.qk_norm,
@@ -282,11 +298,18 @@ class DecoderOnly(SequenceConditional):
             self.stage = Stage([block.clone() for _ in range(self.period)])
         else:
             self.blocks = [block.clone() for _ in range(self.layers)]
-        self.readout_norm = norm(self.norm)
+        self.readout_norm = norm(self.norm, self.norm_epsilon)
         self.drop = nn.Dropout(self.dropout)
 
     def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
         vectors, mask = context
+        if self.context_start:
+            if mask.shape[1] == 0:
+                raise ValueError("context: expected a vector to stand at the start, got none")
+            start = self._enter(self.prefix, vectors[:, 0])
+            vectors, mask = vectors[:, 1:], mask[:, 1:]
+        else:
+            start = jnp.broadcast_to(self.start, (len(blank), self.width))
 
         def begin(block: Block, pattern: Pattern, x: jax.Array, _: Any) -> Any:
             slots = pattern.places(ordering.length)
@@ -297,16 +320,17 @@ class DecoderOnly(SequenceConditional):
         if mask.shape[1] == 0:
             vectors = blank
         elif not self.cross_attention:
-            vectors = self.prefix(vectors)
+            vectors = self._enter(self.prefix, vectors)
         caches = self._through(begin, ordering, vectors, None)[1]
-        return mask[:, :0] if self.cross_attention else mask, caches
+        return start, mask[:, :0] if self.cross_attention else mask, caches
 
     def extend(
         self, cache: Cache, previous: jax.Array, t: Any, ordering: Ordering, features: int
     ) -> tuple[Cache, jax.Array]:
-        prefix, caches = cache
+        start, prefix, caches = cache
         slots = t + jnp.arange(previous.shape[1])
-        x = jnp.where((slots == 0)[:, None], self.start, flat(self.embed, previous))
+        entered = self._enter(partial(flat, self.embed), previous)
+        x = jnp.where((slots == 0)[:, None], start[:, None], entered)
         x = self.positions.add(x, slots, ordering)
         x = self.drop(x, deterministic=not self.has_rng("dropout"))
         size = (self.query_width or self.width) // self.heads
@@ -316,7 +340,7 @@ class DecoderOnly(SequenceConditional):
             return block(x, cache, pattern, prefix, t, rotation)
 
         x, caches = self._through(run, ordering, x, caches)
-        return (prefix, caches), self.readout(
+        return (start, prefix, caches), self.readout(
             x if self.post_norm else self.readout_norm(x), features
         )
 
@@ -325,13 +349,24 @@ class DecoderOnly(SequenceConditional):
 
         Slot s holds step s - 1, so that step s is visible where slot s + 1 is reached.
         """
+        return np.pad(self._reached(ordering)[:, 1:], ((0, 0), (0, 1)))
+
+    def reads(self, ordering: Ordering, context_length: int) -> np.ndarray:
+        """All of the prefix; a vector at the start where that slot is reached."""
+        reads = super().reads(ordering, context_length)
+        if self.context_start:
+            reads[:, 0] = self._reached(ordering)[:, 0]
+        return reads
+
+    def _reached(self, ordering: Ordering) -> np.ndarray:
+        """`[length, length]` booleans: whether slot t (row) depends on slot s (column)."""
         length = ordering.length
         t, s = np.ogrid[:length, :length]
         patterns = [np.asarray(pattern.sees(t, s)) for pattern in self.patterns(ordering)]
         reached = np.eye(length)
         for layer in range(self.layers):
             reached = (patterns[layer % len(patterns)] @ reached > 0).astype(float)
-        return np.pad(reached[:, 1:] > 0, ((0, 0), (0, 1)))
+        return reached > 0
 
     def check(self, ordering: Ordering) -> None:
         check_fractions(dropout=self.dropout)
@@ -357,7 +392,22 @@ class DecoderOnly(SequenceConditional):
 
     @nn.compact
     def readout(self, x: jax.Array, features: int) -> jax.Array:
+        if not self.projections:
+            return self._of_width("the head's features", features, x)
         return flat(nn.Dense(features, kernel_init=self.initial.readout, name="readout"), x)
+
+    def _enter(self, projection: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+        """Into the stream: `[..., inputs]` -> `[..., width]`."""
+        if not self.projections:
+            return self._of_width("encoded steps and context vectors", x.shape[-1], x)
+        return projection(x)
+
+    def _of_width(self, what: str, size: int, x: jax.Array) -> jax.Array:
+        if size != self.width:
+            raise ValueError(
+                f"projections: expected True, or {what} of width {self.width}, got {size}"
+            )
+        return x
 
     def _through(
         self, run: Callable[..., Any], ordering: Ordering, x: jax.Array, caches: Any
@@ -420,9 +470,9 @@ class Transformer(DecoderOnly):
             raise ValueError(f"window: expected at least 0, got {self.window}")
 
 
-def norm(kind: Norm) -> nn.LayerNorm | nn.RMSNorm:
+def norm(kind: Norm, epsilon: float) -> nn.LayerNorm | nn.RMSNorm:
     """A normalisation of features."""
-    return nn.LayerNorm() if kind == "layer" else nn.RMSNorm()
+    return nn.LayerNorm(epsilon) if kind == "layer" else nn.RMSNorm(epsilon)
 
 
 def _split(x: jax.Array, heads: int) -> jax.Array:

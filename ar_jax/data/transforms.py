@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from ar_jax.mu_law import compress, expand
+
 Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 """`[batch, *event]` and the randomness of this batch -> `[batch, *event]`."""
 
@@ -63,10 +65,7 @@ def grey_levels(x: np.ndarray, levels: int) -> np.ndarray:
 
 
 def mu_law(samples: np.ndarray) -> np.ndarray:
-    """Sound in 256 levels, finer the softer it is (mu = 255, as in arXiv 1609.03499).
-
-    The levels divide `sign(s) log(1 + 255 |s|) / log 256`, where s is the sample over 32768,
-    evenly from -1 to 1. (ITU's G.711 has straight pieces for the logarithm.)
+    """Sound in 256 levels, finer the softer it is (see `ar_jax.mu_law`).
 
     Args:
       samples: `[batch, *event]`, int16.
@@ -74,9 +73,7 @@ def mu_law(samples: np.ndarray) -> np.ndarray:
     Returns:
       `[batch, *event]`, uint8.
     """
-    sound = samples / np.float32(32768)
-    compressed = np.sign(sound) * np.log1p(255 * np.abs(sound)) / np.log(np.float32(256))
-    return np.floor((compressed + 1) / 2 * 255 + 0.5).astype(np.uint8)
+    return compress(samples / np.float32(32768), levels=256).astype(np.uint8)
 
 
 def mu_law_inverse(codes: np.ndarray) -> np.ndarray:
@@ -88,6 +85,5 @@ def mu_law_inverse(codes: np.ndarray) -> np.ndarray:
     Returns:
       `[batch, *event]`, int16.
     """
-    compressed = codes / np.float32(255) * 2 - 1
-    sound = np.sign(compressed) * np.expm1(np.abs(compressed) * np.log(np.float32(256))) / 255
+    sound = expand(codes.astype(np.float32), levels=256)
     return np.clip(np.rint(sound * 32768), -32768, 32767).astype(np.int16)

@@ -1,12 +1,16 @@
 """Heads: the distribution of one step given its features."""
 
 from abc import ABC, abstractmethod
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import DTypeLike
+
+from ar_jax.checks import is_concrete
+from ar_jax.heads.support import Support
 
 
 class Sampler(Protocol):
@@ -33,6 +37,9 @@ class Head(nn.Module, ABC):
     A head says how many features it reads, and the conditional's last layer makes exactly those:
     for most heads they are the parameters of the distribution.
     """
+
+    looks_back: ClassVar[bool] = False
+    """Whether the step before decides something about a step (see `after`)."""
 
     @abstractmethod
     def features(self, block_size: int) -> int:
@@ -77,8 +84,25 @@ class Head(nn.Module, ABC):
         """Of the values."""
 
     @abstractmethod
+    def support(self, block_size: int) -> tuple[Support, ...]:
+        """What each variable of a step can be."""
+
+    def after(self, features: jax.Array, previous: jax.Array) -> jax.Array:
+        """The features of a step, where the step before it decides something about it.
+
+        Args:
+          features: `[..., features]`, from the conditional.
+          previous: `[..., block_size]`, the step before; zeros before the first.
+        """
+        return features
+
     def check(self, name: str, value: Any) -> None:
-        """Raises ValueError when there are values outside the support."""
+        """Raises ValueError when steps `[..., block_size]` have values outside the support."""
+        value = np.asarray(value) if is_concrete(value) else value
+        support = self.support(value.shape[-1])
+        for kind in set(support):
+            which = [variable for variable, one in enumerate(support) if one == kind]
+            kind.check(name, value[..., np.array(which)])
 
     def check_block(self, block_size: int) -> None:
         """Raises ValueError when a step of this many variables does not fit."""
@@ -100,8 +124,16 @@ class Family(Head):
         """`[..., parameters]` and `[...]` -> `[...]` nats."""
 
     @abstractmethod
-    def draw(self, parameters: jax.Array, keys: jax.Array, sampler: Sampler) -> jax.Array:
-        """`[batch, block_size, parameters]` and `[batch]` keys -> `[batch, block_size]`."""
+    def draw(
+        self, parameters: jax.Array, keys: jax.Array, sampler: Sampler
+    ) -> tuple[jax.Array, jax.Array]:
+        """Values and their log-densities, both `[batch, block_size]`.
+
+        Args:
+          parameters: `[batch, block_size, parameters]`.
+          keys: `[batch]` random keys.
+          sampler: how a value is drawn.
+        """
 
     def features(self, block_size: int) -> int:
         return block_size * self.parameters
@@ -114,8 +146,8 @@ class Family(Head):
         self, features: jax.Array, keys: jax.Array, sampler: Sampler
     ) -> tuple[jax.Array, jax.Array]:
         parameters = widen(features).reshape(len(features), -1, self.parameters)
-        value = self.draw(parameters, keys, sampler)
-        return value, self.log_density(parameters, value).sum(axis=-1)
+        value, log_density = self.draw(parameters, keys, sampler)
+        return value, log_density.sum(axis=-1)
 
 
 def widen(x: jax.Array) -> jax.Array:

@@ -1,73 +1,68 @@
 """Mixtures of Gaussians over real numbers."""
 
 from math import log, pi
-from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.typing import DTypeLike
+import numpy as np
 
-from ar_jax.checks import check_floats
-from ar_jax.heads.base import Family, Sampler
+from ar_jax.heads.mixture import LOG_SCALE, LocationScaleMixture, Mixture
 
 
-class GaussianMixture(Family):
-    """A mixture of Gaussians for each variable (as in RNADE, arXiv 1306.0186).
+class GaussianMixture(LocationScaleMixture):
+    """A mixture of Gaussians (as in RNADE, arXiv 1306.0186), within a component independent.
 
-    Temperature T divides the log-weights of the components by T and multiplies their variances
-    by T, which for one component is p^(1/T). T = 0 gives the mean of the component at which the
-    mixture's density is highest. Conditionals see the number itself.
-
-    Attributes:
-      components: of the mixture; the features of a variable are their logits, means and logarithms
-        of standard deviations.
+    Temperature multiplies the variances. The features of a group are the components' logits, then
+    their means, then the logarithms of their standard deviations.
     """
 
-    components: int = 10
+    @property
+    def shapes(self) -> int:
+        return 0
+
+    def log_standard(self, z: jax.Array, shape: jax.Array) -> jax.Array:
+        return -0.5 * (z**2 + log(2 * pi))
+
+    def draw_standard(self, key: jax.Array, shape: jax.Array) -> jax.Array:
+        return jax.random.normal(key, (len(shape), self.group), shape.dtype)
+
+
+class MultivariateGaussianMixture(Mixture):
+    """A mixture of Gaussians over a group of variables, with a full covariance each.
+
+    A component standardises its variables one after the other,
+
+        z_i = (x_i - m_i + sum_{j < i} a_ij (x_j - m_j)) / s_i,   z ~ N(0, 1),
+
+    so that its inverse covariance is A' diag(1 / s^2) A with A unit lower triangular, a Cholesky
+    factorisation: any covariance has exactly one such m, a, s, and any numbers are one. Temperature
+    multiplies the covariance. The features of a group are the components' logits, means, logarithms
+    of s, and a row by row.
+    """
 
     @property
-    def parameters(self) -> int:
-        return 3 * self.components
+    def numbers(self) -> int:
+        return 2 * self.group + self.group * (self.group - 1) // 2
 
-    def encode(self, value: jax.Array) -> jax.Array:
-        return value
+    def log_component(self, numbers: jax.Array, value: jax.Array) -> jax.Array:
+        mean, log_scale, factor = self._parts(numbers)
+        z = jnp.einsum("...ij,...j->...i", factor, value - mean) * jnp.exp(-log_scale)
+        return (-0.5 * (z**2 + log(2 * pi)) - log_scale).sum(axis=-1)
 
-    def log_density(self, parameters: jax.Array, value: jax.Array) -> jax.Array:
-        log_weights, means, log_stds = self._mixture(parameters)
-        standardised = (value[..., None] - means) * jnp.exp(-log_stds)
-        log_gaussians = -0.5 * (standardised**2 + log(2 * pi)) - log_stds
-        return jax.nn.logsumexp(log_weights + log_gaussians, axis=-1)
-
-    def draw(self, parameters: jax.Array, keys: jax.Array, sampler: Sampler) -> jax.Array:
-        log_weights, means, log_stds = self._mixture(parameters)
-        keys = jax.vmap(jax.random.split)(keys)  # [batch, 2]
-        component = sampler(keys[:, 0], log_weights)[..., None]
-        mean, log_std = (
-            jnp.take_along_axis(x, component, axis=-1)[..., 0] for x in (means, log_stds)
+    def draw_component(
+        self, numbers: jax.Array, key: jax.Array, temperature: jax.Array
+    ) -> jax.Array:
+        mean, log_scale, factor = self._parts(numbers)
+        noise = jax.random.normal(key, mean.shape, mean.dtype)
+        scaled = jnp.exp(log_scale) * jnp.sqrt(temperature) * noise
+        solved = jax.scipy.linalg.solve_triangular(
+            factor, scaled[..., None], lower=True, unit_diagonal=True
         )
-        noise = jax.vmap(lambda key, x: jax.random.normal(key, x.shape, x.dtype))(keys[:, 1], mean)
-        drawn = mean + jnp.exp(log_std) * jnp.sqrt(sampler.temperature) * noise
-        heights = self.log_density(parameters[..., None, :], means)  # [batch, block_size, means]
-        peak = jnp.argmax(heights, axis=-1, keepdims=True)
-        mode = jnp.take_along_axis(means, peak, axis=-1)[..., 0]
-        return jnp.where(sampler.temperature > 0, drawn, mode)
+        return mean + solved[..., 0]
 
-    def _mixture(self, parameters: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Log-weights, means and logarithms of standard deviations, each `[..., components]`."""
-        logits, means, log_stds = jnp.split(parameters, 3, axis=-1)
-        # The bounds keep a deviation, its inverse and their squares in the range of float32.
-        return jax.nn.log_softmax(logits), means, jnp.clip(log_stds, -20.0, 20.0)
-
-    @property
-    def dtype(self) -> DTypeLike:
-        return jnp.result_type(float)
-
-    def check(self, name: str, value: Any) -> None:
-        check_floats(name, value)
-
-    def check_sampler(self, sampler: Sampler) -> None:
-        if sampler.truncates:
-            raise ValueError(
-                "sampler: expected a temperature only, since top_k, top_p and min_p cut a list of "
-                f"values and GaussianMixture has none, got {sampler}"
-            )
+    def _parts(self, numbers: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Mean `[..., group]`, logarithm of s `[..., group]`, and A `[..., group, group]`."""
+        n = self.group
+        mean, log_scale, below = jnp.split(numbers, [n, 2 * n], axis=-1)
+        factor = jnp.zeros((*mean.shape, n), mean.dtype).at[..., *np.tril_indices(n, -1)].set(below)
+        return mean, jnp.clip(log_scale, -LOG_SCALE, LOG_SCALE), factor + jnp.eye(n)

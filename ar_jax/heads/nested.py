@@ -4,9 +4,11 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import numpy as np
 from jax.typing import DTypeLike
 
 from ar_jax.heads.base import Head, Sampler
+from ar_jax.heads.support import Support
 
 
 class Nested(Head):
@@ -51,8 +53,11 @@ class Nested(Head):
     def dtype(self) -> DTypeLike:
         return self._model.head.dtype
 
-    def check(self, name: str, value: Any) -> None:
-        self._model.head.check(name, value)
+    def support(self, block_size: int) -> tuple[Support, ...]:
+        ordering = self._model.ordering
+        steps = self._model.head.support(ordering.block_size) * ordering.length
+        places = np.arange(block_size).reshape(1, ordering.length, -1)
+        return tuple(steps[place] for place in ordering.to_event(places).ravel())
 
     def check_block(self, block_size: int) -> None:
         context, ordering = self._model.context, self._model.ordering

@@ -6,7 +6,23 @@ import pytest
 import ar_jax as ar
 from ar_jax.conditionals import MADE
 from ar_jax.contexts import Vector
-from ar_jax.heads import Bernoulli, Categorical, DiscretizedLogisticMixture, GaussianMixture, Nested
+from ar_jax.heads import (
+    Bernoulli,
+    Categorical,
+    DiscretizedLogisticMixture,
+    EndOfSequence,
+    GaussianMixture,
+    LogisticMixture,
+    Mixed,
+    MuLaw,
+    MultivariateGaussianMixture,
+    NegativeBinomial,
+    Nested,
+    NeuralSpline,
+    Poisson,
+    StudentTMixture,
+    VonMisesMixture,
+)
 from ar_jax.orderings import Raster
 from ar_jax.testing import random_variables
 
@@ -19,7 +35,16 @@ NESTED = Nested(ar.AutoregressiveModel(Raster((2,)), MADE((9,)), Bernoulli(), Ve
         (Bernoulli(), 2),
         (Categorical(3), 2),
         (DiscretizedLogisticMixture(4, 2, channels=2), 2),
+        (MuLaw(3), 2),
         (GaussianMixture(2), 2),
+        (GaussianMixture(2, group=2), 2),
+        (MultivariateGaussianMixture(2, group=2), 2),
+        (LogisticMixture(2), 2),
+        (StudentTMixture(2), 2),
+        (VonMisesMixture(2), 2),
+        (Poisson(), 2),
+        (NegativeBinomial(), 2),
+        (Mixed((Categorical(3), Poisson(), GaussianMixture(2)), width=5), 3),
         (NESTED, 2),
     ],
     ids=lambda part: type(part).__name__,
@@ -41,7 +66,11 @@ def test_every_feature_counts(head, block_size):
         (Bernoulli(), np.arange(2)),
         (Categorical(3), np.arange(3)),
         (DiscretizedLogisticMixture(4), np.arange(4)),
+        (MuLaw(16), np.arange(16)),
+        (Poisson(), np.array([0, 1, 2, 1000, 1_000_000])),
         (GaussianMixture(2), np.linspace(-2, 2, 5, dtype=np.float32)),
+        (NeuralSpline(), np.linspace(-2, 2, 5, dtype=np.float32)),
+        (VonMisesMixture(2), np.linspace(-3, 3, 5, dtype=np.float32)),
     ],
     ids=lambda part: type(part).__name__,
 )
@@ -64,9 +93,19 @@ def test_a_value_outside_the_support_is_impossible(head, value):
 
 
 @pytest.mark.parametrize(
-    "head", [Categorical(3), GaussianMixture(2), DiscretizedLogisticMixture(4)]
+    ("head", "block_size"),
+    [
+        (Categorical(3), 1),
+        (GaussianMixture(2), 1),
+        (DiscretizedLogisticMixture(4), 1),
+        (Poisson(), 1),
+        (NeuralSpline(), 1),
+        (EndOfSequence(Bernoulli()), 2),
+    ],
+    ids=lambda part: type(part).__name__,
 )
-def test_features_in_half_precision_are_scored_in_single(head):
-    features = jnp.ones((1, head.features(1)), jnp.bfloat16)
-    value = jnp.ones((1, 1), head.dtype)
-    assert head.apply({}, features, value, method="log_prob").dtype == jnp.float32
+def test_features_in_half_precision_are_scored_in_single(head, block_size):
+    features = jnp.ones((1, head.features(block_size)), jnp.bfloat16)
+    value = jnp.ones((1, block_size), head.dtype)
+    score = jax.eval_shape(lambda: head.apply({}, features, value, method="log_prob"))
+    assert score.dtype == jnp.float32

@@ -1,13 +1,17 @@
-"""MADE computes what zuko's masked network computes with the same weights, each with its masks."""
+"""MADE and flows of it compute what zuko's do with the same weights, each with its masks."""
 
+import jax
 import numpy as np
 import pytest
 import torch
+import zuko
 from zuko.nn import MaskedLinear, MaskedMLP
 
 from ar_jax.conditionals import MADE
-from ar_jax.orderings import Raster
-from ar_jax.testing import random_variables, to_float32
+from ar_jax.contexts import Nothing, Vector
+from ar_jax.flows import MAF, Affine, Layer, Spline
+from ar_jax.orderings import Raster, Reversed
+from ar_jax.testing import close, random_variables, to_float32
 
 LENGTH, WIDTH, FEATURES, UNITS = 5, 2, 3, 20
 
@@ -48,3 +52,52 @@ def test_made_agrees_with_zuko(residual):
     with torch.no_grad():
         expected = peer(torch.tensor(inputs)).numpy().reshape(4, LENGTH, FEATURES)
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("told", [0, 3], ids=["unconditional", "conditional"])
+@pytest.mark.parametrize(
+    ("transform", "family"), [(Affine(), zuko.flows.MAF), (Spline(bins=6), zuko.flows.NSF)]
+)
+def test_a_flow_agrees_with_zuko(transform, family, told):
+    net = MADE(hidden=(UNITS, UNITS), activation="tanh")
+    orderings = Raster((LENGTH,)), Reversed((LENGTH,)), Raster((LENGTH,))
+    context = Vector(2, width=told) if told else Nothing()
+    flow = MAF(tuple(Layer(ordering, net, transform) for ordering in orderings), context=context)
+    rng = np.random.default_rng(0)
+    x, condition = rng.normal(size=(50, LENGTH), scale=2), rng.normal(size=(50, 2))
+    given = (condition,) if told else ()
+
+    first = 0 if told else 1  # without a context, zuko has no units that see nothing
+    kept = np.flatnonzero(np.arange(UNITS) // (UNITS // LENGTH) >= first)
+    degrees = np.arange(len(kept)) % (LENGTH - first)  # zuko's go through the degrees in turn
+    unit = kept[np.argsort(np.argsort(degrees, kind="stable"))]
+    peer = family(
+        LENGTH,
+        told,
+        transforms=len(orderings),
+        hidden_features=[len(kept)] * 2,
+        activation=torch.nn.Tanh,
+        **({"bins": transform.bins} if isinstance(transform, Spline) else {}),
+    ).double()
+
+    with jax.enable_x64(True):
+        variables = random_variables(flow, x, *given)
+        params = jax.tree.map(np.array, variables["params"])
+        for i, theirs in enumerate(peer.transform.transforms):
+            p = params[f"stack_{i}"]["conditional"]
+            p["readout_kernel"][:, UNITS:] = 0  # zuko has no direct connections
+            for name in ("hidden_1_kernel", "readout_kernel"):
+                p[name][:, np.setdiff1d(np.arange(UNITS), kept)] = 0
+            inputs = np.roll(p["hidden_0_kernel"][unit], -told, axis=1)  # its context comes last
+            kernels = inputs, p["hidden_1_kernel"][np.ix_(unit, unit)], p["readout_kernel"][:, unit]
+            biases = p["hidden_0_bias"][unit], p["hidden_1_bias"][unit], p["readout_bias"]
+            layers = [layer for layer in theirs.hyper.modules() if isinstance(layer, MaskedLinear)]
+            for layer, kernel, bias in zip(layers, kernels, biases, strict=True):
+                assert layer.weight.shape == kernel.shape
+                layer.weight.data, layer.bias.data = torch.tensor(kernel), torch.tensor(bias)
+        got = jax.jit(flow.apply)({"params": params}, x, *given)
+    if told:
+        encoder = params["context"]["Dense_0"]
+        given = (torch.tensor(condition @ encoder["kernel"] + encoder["bias"]),)
+    with torch.no_grad():
+        close(got, peer(*given).log_prob(torch.tensor(x)).numpy(), "log-density")

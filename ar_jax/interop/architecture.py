@@ -1,0 +1,217 @@
+"""An architecture of checkpoints: how its configurations and tensors are those of our models."""
+
+import dataclasses
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jax.typing import DTypeLike
+
+from ar_jax.conditionals import Transformer
+from ar_jax.contexts import FirstToken
+from ar_jax.heads import Categorical
+from ar_jax.interop.checkpoint import Config, open_tensors, write
+from ar_jax.model import AutoregressiveModel
+from ar_jax.orderings import Raster
+
+Variables = Any
+"""The pytree that `init` returns."""
+
+EMBEDDING, UNEMBEDDING = "head/embed/embedding", "lm_head.weight"
+"""Our path of the one, their name of the other."""
+
+
+class Part(NamedTuple):
+    """One of our arrays, and the tensors that stand in it side by side along its last axis.
+
+    Attributes:
+      ours: its path among the parameters.
+      theirs: the names of the tensors.
+      cuts: where the second and later ones begin.
+      transposed: whether theirs are `[outputs, inputs]`.
+    """
+
+    ours: str
+    theirs: Sequence[str]
+    cuts: Sequence[int] = ()
+    transposed: bool = False
+
+    def join(self, tensors: Sequence[np.ndarray]) -> np.ndarray:
+        """Ours of theirs."""
+        if self.transposed:
+            tensors = [tensor.T for tensor in tensors]
+        return np.concatenate(tensors, axis=-1)
+
+    def split(self, array: np.ndarray) -> list[np.ndarray]:
+        """Theirs of ours."""
+        tensors = np.split(array, self.cuts, axis=-1)
+        return [tensor.T for tensor in tensors] if self.transposed else tensors
+
+
+class Architecture(ABC):
+    """Decoder-only language models of one `model_type`."""
+
+    prefix: ClassVar[str]
+    """What may stand before the names of all tensors but the unembedding's."""
+
+    ignored: ClassVar[str]
+    """Matches the names of tensors that are constants, or told by others."""
+
+    like: ClassVar[Transformer]
+    """A network as theirs."""
+
+    free: ClassVar[tuple[str, ...]] = (
+        "layers", "width", "heads", "hidden", "positions", "norm_epsilon", "dropout", "remat",
+    )  # fmt: skip
+    """The fields in which their networks differ, or which are no part of a checkpoint."""
+
+    @abstractmethod
+    def model(self, config: Config) -> AutoregressiveModel:
+        """The model that a configuration describes, as long as it has positions."""
+
+    @abstractmethod
+    def config(self, model: AutoregressiveModel) -> dict[str, Any]:
+        """The configuration of a model that has been checked."""
+
+    @abstractmethod
+    def parts(self, conditional: Transformer) -> list[Part]:
+        """All parameters but the unembedding's."""
+
+    def load(
+        self, folder: Path, config: Config, dtype: DTypeLike
+    ) -> tuple[AutoregressiveModel, Variables]:
+        """The model and its variables."""
+        model = self.model(config)
+        model.check_parts()
+        shapes, arrays = _shapes(model), {}
+        with open_tensors(folder) as stored:
+            stored = {name.removeprefix(self.prefix): read for name, read in stored.items()}
+            for part in self._parts(model):
+                wanted = part.split(np.broadcast_to(np.float32(0), shapes[part.ours]))
+                named = zip(part.theirs, wanted, strict=True)
+                tensors = [_read(stored, name, like.shape) for name, like in named]
+                arrays[part.ours] = jnp.asarray(part.join(tensors), dtype)
+            used = {name for part in self._parts(model) for name in part.theirs}
+            for name in sorted(stored.keys() - used):
+                if not re.fullmatch(self.ignored, name):
+                    raise ValueError(f"tensors: expected none but the model's, got {name}")
+                if name == UNEMBEDDING and np.any(stored[name]() != arrays[EMBEDDING]):
+                    raise ValueError(
+                        f"tensors, {name}: expected the embedding's values, since "
+                        "tie_word_embeddings says so, got others"
+                    )
+        return model, {"params": unflatten_dict(arrays, sep="/")}
+
+    def save(
+        self,
+        folder: Path,
+        model: AutoregressiveModel,
+        variables: Variables,
+        config: Mapping[str, Any],
+    ) -> None:
+        """Writes a new folder."""
+        self._check(model)
+        model.check_parts()
+        described = self.config(model)
+        arrays = _flat(variables)
+        shapes, got = _shapes(model), {name: np.shape(array) for name, array in arrays.items()}
+        for name in sorted(shapes.keys() | got.keys()):
+            if shapes.get(name) != got.get(name):
+                wanted, given = (at.get(name, "no such array") for at in (shapes, got))
+                raise ValueError(f"variables, {name}: expected shape {wanted}, got {given}")
+        tensors = {}
+        for part in self._parts(model):
+            split = part.split(np.asarray(arrays[part.ours]))
+            names = [n if n == UNEMBEDDING else self.prefix + n for n in part.theirs]
+            tensors |= dict(zip(names, split, strict=True))
+        dtype = jnp.result_type(*tensors.values()).name
+        tied = model.head.unembedding == "tied"
+        common = {"tie_word_embeddings": tied, "vocab_size": model.head.values, "dtype": dtype}
+        nothing = {"bos_token_id": None, "eos_token_id": None}
+        write(folder, {**nothing, **config, **common, **described}, tensors)
+
+    def _parts(self, model: AutoregressiveModel) -> list[Part]:
+        assert isinstance(model.conditional, Transformer)
+        parts = self.parts(model.conditional)
+        if model.head.unembedding == "own":
+            parts.append(Part("head/unembed/kernel", [UNEMBEDDING], transposed=True))
+        return parts
+
+    def _check(self, model: AutoregressiveModel) -> None:
+        """Raises ValueError unless the model is one of this architecture."""
+        name = type(self).__name__
+        for field, kind in (
+            ("ordering", Raster), ("conditional", Transformer), ("head", Categorical),
+            ("context", FirstToken),
+        ):  # fmt: skip
+            part = getattr(model, field)
+            if type(part) is not kind:
+                raise ValueError(f"{field}: expected {kind.__name__} in a {name}, got {part}")
+        conditional, head = model.conditional, model.head
+        if len(model.ordering.event) != 1 or model.ordering.block_size != 1:
+            raise ValueError(f"ordering: expected one axis of tokens, got {model.ordering}")
+        if model.context.vocabulary != head.values:
+            raise ValueError(
+                f"context.vocabulary: expected the head's {head.values}, "
+                f"got {model.context.vocabulary}"
+            )
+        if head.unembedding == "none":
+            raise ValueError("head.unembedding: expected 'tied' or 'own', got 'none'")
+        of_linen = "parent", "name"
+        for field in (field.name for field in dataclasses.fields(Transformer)):
+            if field in (*self.free, *of_linen):
+                continue
+            wanted, got = (getattr(net, field) for net in (self.like, conditional))
+            if wanted != got:
+                raise ValueError(f"conditional.{field}: expected {wanted} in a {name}, got {got}")
+        if type(conditional.positions) is not type(self.like.positions):
+            raise ValueError(
+                f"conditional.positions: expected {self.like.positions} in a {name}, "
+                f"got {conditional.positions}"
+            )
+
+
+def language_model(
+    config: Config, net: Transformer, length: int, tied: bool
+) -> AutoregressiveModel:
+    """Tokens given the first one, by a network."""
+    vocabulary = config.size("vocab_size")
+    tied = config.choice("tie_word_embeddings", (True, False), tied)
+    return AutoregressiveModel(
+        Raster((length,)),
+        net,
+        Categorical(vocabulary, embedding=net.width, unembedding="tied" if tied else "own"),
+        FirstToken(vocabulary),
+    )
+
+
+def _shapes(model: AutoregressiveModel) -> dict[str, tuple[int, ...]]:
+    """Of the parameters, by their paths."""
+    tokens = jnp.zeros((1, model.ordering.length), jnp.int32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), tokens, tokens[:, :1])
+    return {name: leaf.shape for name, leaf in _flat(variables).items()}
+
+
+def _flat(variables: Variables) -> dict[str, Any]:
+    """Parameters by their paths."""
+    flat: Any = flatten_dict(variables["params"], sep="/")
+    return flat
+
+
+def _read(
+    stored: Mapping[str, Callable[[], np.ndarray]], name: str, shape: tuple[int, ...]
+) -> np.ndarray:
+    if name not in stored:
+        raise ValueError(f"tensors, {name}: expected shape {list(shape)}, got no such tensor")
+    tensor = stored[name]()
+    if tensor.shape != shape:
+        raise ValueError(f"tensors, {name}: expected shape {list(shape)}, got {list(tensor.shape)}")
+    if not jnp.issubdtype(tensor.dtype, jnp.floating):
+        raise ValueError(f"tensors, {name}: expected floating point, got {tensor.dtype}")
+    return tensor

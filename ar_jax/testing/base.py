@@ -1,0 +1,45 @@
+"""What laws share: random variables, and how close is close."""
+
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+TOLERANCE = 1e-9
+"""Absolute and relative, for two ways of computing the same in float64."""
+
+
+def apply(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    """`module.apply`, whose result may be anything."""
+    return module.apply(*args, **kwargs)
+
+
+def random_variables(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    """Random variables for a module: initial ones are often zero, and hide what they multiply."""
+    rng = np.random.default_rng(0)
+
+    def draw(leaf: jax.ShapeDtypeStruct) -> jax.Array:
+        scale = leaf.shape[-2] ** -0.5 if len(leaf.shape) > 1 else 0.5
+        return jnp.asarray(rng.normal(size=leaf.shape, scale=scale))
+
+    shapes = jax.eval_shape(lambda: module.init(jax.random.key(0), *args, **kwargs))
+    return jax.tree.map(draw, shapes)
+
+
+def to_float32(tree: Any) -> Any:
+    """The floating-point arrays of a pytree in float32."""
+    return jax.tree.map(
+        lambda x: x.astype(np.float32) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree
+    )
+
+
+def close(got: Any, wanted: Any, law: str) -> None:
+    """Raises AssertionError, naming the law, unless the two agree in float64."""
+    np.testing.assert_allclose(got, wanted, TOLERANCE, TOLERANCE, equal_nan=False, err_msg=law)
+
+
+def resized(x: Any, count: int) -> np.ndarray:
+    """`[count, ...]`: the rows of x, over and over."""
+    return np.resize(x, (count, *np.shape(x)[1:]))

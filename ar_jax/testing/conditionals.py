@@ -1,0 +1,176 @@
+"""The laws of conditionals."""
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ar_jax.conditionals.base import Conditional
+from ar_jax.model import Array
+from ar_jax.orderings import Ordering
+from ar_jax.testing.base import apply, close, random_variables
+
+
+def check_conditional(
+    conditional: Conditional,
+    ordering: Ordering,
+    *,
+    context_length: int = 2,
+    inputs: int = 2,
+    features: int = 3,
+) -> None:
+    """Features depend on exactly the steps that `visible` names, and decoding computes the same.
+
+    Args:
+      conditional: any.
+      ordering: one that it accepts, of few steps.
+      context_length: how many vectors the context has; the last of several does not count.
+      inputs: size of an encoded cell.
+      features: how many are asked for of each cell.
+    """
+    rng = np.random.default_rng(0)
+    steps = rng.normal(size=(3, ordering.length, ordering.width * inputs))
+    features *= ordering.width
+    vectors = rng.normal(size=(3, context_length, 4))
+    mask = np.tile(np.arange(context_length) < max(context_length - 1, 1), (3, 1))
+    context = (vectors, mask)
+    with jax.enable_x64(True):
+        variables = random_variables(conditional, steps, ordering, context, features)
+        _check_dependence(conditional, variables, ordering, steps, context, inputs, features)
+        _check_decoding(conditional, variables, ordering, steps, context, features)
+
+
+def _check_dependence(
+    conditional: Conditional,
+    variables: Any,
+    ordering: Ordering,
+    steps: Array,
+    context: tuple[Array, Array],
+    inputs: int,
+    features: int,
+) -> None:
+    vectors, mask = context
+
+    def network(variables: Any, steps: jax.Array, vectors: jax.Array) -> jax.Array:
+        batched = jax.tree.map(lambda x: x[None], (steps, (vectors, mask[0])))
+        return apply(conditional, variables, batched[0], ordering, batched[1], features)[0]
+
+    on_steps, on_context = _run(
+        jax.vmap(jax.jacrev(network, (1, 2)), (None, 0, 0)), variables, steps, vectors
+    )
+    length, width, counts = ordering.length, ordering.width, ordering.valid
+    nonzero = (on_steps != 0).any(axis=0).reshape(length, width, -1, length, width, inputs)
+    sees = nonzero.any(axis=(2, 5))[counts]  # [count, length, width]
+    assert not sees[:, ~counts].any(), "what fills up a step is seen by none"
+    visible = conditional.visible(ordering)
+    np.testing.assert_array_equal(sees[:, counts], visible, "features depend on what is visible")
+    assert not np.triu(visible).any(), "a step sees itself or a later one"
+    count = len(mask[0])
+    nonzero = (on_context != 0).any(axis=(0, 4)).reshape(length, width, features // width, count)
+    told = nonzero.any(axis=2)[counts]  # [count, context_length]
+    expected = conditional.reads(ordering, count) & mask[0]
+    np.testing.assert_array_equal(told, expected, "the context reaches each step, the masked none")
+
+
+def check_rounding(
+    conditional: Conditional, ordering: Ordering, *, inputs: int = 2, features: int = 3
+) -> None:
+    """In float32, decoding computes what `__call__` computes.
+
+    Args:
+      conditional: any.
+      ordering: one that it accepts, of few steps.
+      inputs: size of an encoded step.
+      features: how many are asked for.
+    """
+    shape = (3, ordering.length, ordering.width * inputs)
+    steps = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    features *= ordering.width
+    nothing = np.zeros((3, 0, 4), np.float32), np.zeros((3, 0), bool)
+    variables = random_variables(conditional, steps, ordering, nothing, features)
+    parallel, stepped = _ways(conditional, variables, ordering, steps, nothing, features)
+    law = "step in a scan gives the features of __call__ in float32"
+    np.testing.assert_allclose(stepped, parallel, 1e-3, 1e-3, equal_nan=False, err_msg=law)
+
+
+def _check_decoding(
+    conditional: Conditional,
+    variables: Any,
+    ordering: Ordering,
+    steps: Array,
+    context: tuple[Array, Array],
+    features: int,
+) -> None:
+    some, static = min(2, ordering.length), {"ordering": ordering, "features": features}
+
+    def in_pieces(variables: Any, steps: jax.Array, context: Any) -> tuple[jax.Array, jax.Array]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            return apply(conditional, variables, *args, **kwargs)
+
+        previous = _before(steps)
+        empty = run(steps[:, 0], ordering, context, method="init_cache")
+        cache, extended = run(empty, previous[:, :some], 0, method="extend", **static)
+        if some < ordering.length:
+            at = jnp.asarray(some)  # traced, where the first piece has an integer
+            _, rest = run(cache, previous[:, some:], at, method="extend", **static)
+            extended = jnp.concatenate([extended, rest], axis=1)
+        return extended, run(empty, previous[:, 0], 0, method="step", **static)[1]
+
+    parallel, stepped = _ways(conditional, variables, ordering, steps, context, features)
+    close(stepped, parallel, "step in a scan gives the features of __call__")
+    extended, first = _run(in_pieces, variables, steps, context)
+    close(extended, parallel, "extend in pieces gives the features of __call__")
+    close(first, parallel[:, 0], "t may be a Python integer")
+
+
+def _ways(
+    conditional: Conditional,
+    variables: Any,
+    ordering: Ordering,
+    steps: Array,
+    context: tuple[Array, Array],
+    features: int,
+) -> tuple[jax.Array, jax.Array]:
+    """The features by `__call__`, and step by step."""
+    static = {"ordering": ordering, "features": features}
+
+    def both(variables: Any, steps: jax.Array, context: Any) -> tuple[jax.Array, jax.Array]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            return apply(conditional, variables, *args, **kwargs)
+
+        def body(cache: Any, inputs: tuple[jax.Array, jax.Array]) -> Any:
+            return run(cache, *inputs, method="step", **static)
+
+        empty = run(steps[:, 0], ordering, context, method="init_cache")
+        slots = _before(steps).swapaxes(0, 1), jnp.arange(ordering.length)
+        _, stepped = jax.lax.scan(body, empty, slots)
+        return run(steps, context=context, **static), stepped.swapaxes(0, 1)
+
+    return _run(both, variables, steps, context)
+
+
+def _run(function: Any, *args: Any) -> Any:
+    """`function(*args)`, compiled once: most conditionals are one program for all orderings."""
+    lowered = jax.jit(function).lower(*args)
+    return _compiled(_Program(lowered.as_text(), lowered))(*args)
+
+
+@dataclass(frozen=True)
+class _Program:
+    """A lowered program, which is equal to others of the same text."""
+
+    text: str
+    lowered: Any = field(compare=False)
+
+
+@lru_cache(maxsize=32)
+def _compiled(program: _Program) -> Any:
+    return program.lowered.compile()
+
+
+def _before(steps: jax.Array) -> jax.Array:
+    """Each slot's previous step. What stands before the first is ignored, so anything may."""
+    return jnp.concatenate([steps[:, -1:], steps[:, :-1]], axis=1)
