@@ -325,7 +325,8 @@ def render(folder: Path) -> None:
     for table in get_args(TableName):
         runs = {name: results(folder / table / name) for name in TITLES}
         folds = max(map(len, runs.values()))
-        if complete := {name: r for name, r in runs.items() if r and len(r) == folds}:
+        complete = {name: r for name, r in runs.items() if r and len(r) == folds}
+        if complete.keys() & get_args(ModelName):
             parts += section(folder, table, complete)
     if not parts:
         raise ValueError(f"folder: expected that of fitted models, got {folder}: train first")
