@@ -225,6 +225,11 @@ class AutoregressiveModel(nn.Module):
         """Raises ValueError when the conditional or the head cannot follow the ordering."""
         check_follows(self.conditional, self.ordering)
         self.head.check_block(self.ordering.block_size)
+        if self.context.of_steps and self.ordering.block_size > 1:
+            raise ValueError(
+                f"context: expected steps of one variable for {type(self.context).__name__}, "
+                f"got {self.ordering.block_size}"
+            )
         if self.head.looks_back and not self.ordering.is_chain:
             raise ValueError(
                 f"head: {type(self.head).__name__} looks back at the step before, where a Graph "
@@ -458,10 +463,10 @@ def _check_prefix(model: Model, prefix: Array, lengths: Array | None) -> tuple[K
         )
     known: Any = np.asarray(prefix) if is_concrete(prefix) else prefix
     model.head.check("prefix", model.ordering.by_cell(known))
-    prefix = jnp.asarray(prefix, model.head.dtype)
-    if lengths is None:
-        return (prefix, jnp.full(batch, count)), count
+    lengths = np.full(batch, count) if lengths is None else lengths
     check_shape("prefix_lengths", lengths, (batch,))
     check_integers("prefix_lengths", lengths, 0, count)
+    if is_concrete(known) and is_concrete(lengths):
+        model.head.check_prefix(known, np.asarray(lengths))
     prefilled = int(np.asarray(lengths).min()) if is_concrete(lengths) else 0
-    return (prefix, jnp.asarray(lengths)), prefilled
+    return (jnp.asarray(prefix, model.head.dtype), jnp.asarray(lengths)), prefilled

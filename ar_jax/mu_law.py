@@ -14,7 +14,7 @@ Array = TypeVar("Array", jax.Array, np.ndarray)
 
 
 def compress(amplitude: Array, levels: int) -> Array:
-    """The level closest to each amplitude.
+    """The level closest to what each amplitude is compressed to.
 
     Args:
       amplitude: floating point, -1 ... 1.

@@ -33,7 +33,7 @@ def rational_quadratic(
     Returns:
       y and log dy/dx, both `[...]`.
     """
-    knots = _knots(parameters, bound, min_slope)
+    knots = knots_of(parameters, bound, min_slope)
     inside = jnp.abs(x) < bound
     inner = jnp.where(inside, x, 0)  # where gradients are finite, whatever x is
     (x0, y0, d0), (x1, y1, d1) = _ends(knots, inner, knots.x)
@@ -57,7 +57,7 @@ def inverse_rational_quadratic(
     Returns:
       x and log dx/dy, both `[...]`.
     """
-    knots = _knots(parameters, bound, min_slope)
+    knots = knots_of(parameters, bound, min_slope)
     inside = jnp.abs(y) < bound
     inner = jnp.where(inside, y, 0)
     (x0, y0, d0), (x1, y1, d1) = _ends(knots, inner, knots.y)
@@ -78,7 +78,7 @@ def squash(x: jax.Array, limit: float) -> jax.Array:
     return x / (1 + jnp.abs(x) / limit)
 
 
-class _Knots(NamedTuple):
+class Knots(NamedTuple):
     """All knots, or one for each x: `[..., bins + 1]` or `[...]`."""
 
     x: jax.Array
@@ -86,7 +86,8 @@ class _Knots(NamedTuple):
     slope: jax.Array
 
 
-def _knots(parameters: jax.Array, bound: float, min_slope: float) -> _Knots:
+def knots_of(parameters: jax.Array, bound: float = 5.0, min_slope: float = 1e-3) -> Knots:
+    """Those of the spline that has these parameters; the arguments are as there."""
     bins = (parameters.shape[-1] + 1) // 3
     widths, heights, slopes = jnp.split(parameters, [bins, 2 * bins], axis=-1)
     limit = -log(min_slope)
@@ -99,15 +100,15 @@ def _knots(parameters: jax.Array, bound: float, min_slope: float) -> _Knots:
 
     # At the ends the slope is 1, that of the identity outside.
     slopes = jnp.concatenate([one, jnp.exp(squash(slopes, limit)), one], axis=-1)
-    return _Knots(edges(widths), edges(heights), slopes)
+    return Knots(edges(widths), edges(heights), slopes)
 
 
-def _ends(knots: _Knots, at: jax.Array, edges: jax.Array) -> tuple[_Knots, _Knots]:
+def _ends(knots: Knots, at: jax.Array, edges: jax.Array) -> tuple[Knots, Knots]:
     """The knots to the left and to the right of each number, which lies among the edges."""
     left = (at[..., None] >= edges[..., :-1]) & (at[..., None] < edges[..., 1:])  # one bin of all
 
-    def choose(side: slice) -> _Knots:
-        return _Knots(*(jnp.where(left, values[..., side], 0).sum(axis=-1) for values in knots))
+    def choose(side: slice) -> Knots:
+        return Knots(*(jnp.where(left, values[..., side], 0).sum(axis=-1) for values in knots))
 
     return choose(slice(None, -1)), choose(slice(1, None))
 

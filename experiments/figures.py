@@ -141,7 +141,7 @@ def draw_frames(path: Path, frames: np.ndarray, titles: Sequence[str], colours: 
 
 
 def draw_orders(path: Path, orders: Mapping[str, np.ndarray]) -> None:
-    """Walks over the cells of a square.
+    """Walks over the cells of a square, from dark to light.
 
     Args:
       path: of the PNG.
@@ -156,8 +156,10 @@ def draw_orders(path: Path, orders: Mapping[str, np.ndarray]) -> None:
     for ax, (name, order) in zip(axes, orders.items(), strict=False):
         side = round(len(order) ** 0.5)
         y, x = np.divmod(order, side)
+        jumps = np.flatnonzero(abs(np.diff(x)) + abs(np.diff(y)) > 1) + 1
         ax.imshow(np.argsort(order).reshape(side, side), cmap="viridis")
-        ax.plot(x, y, color="white", linewidth=0.8, alpha=0.7)
+        walk = [np.insert(axis.astype(float), jumps, np.nan) for axis in (x, y)]
+        ax.plot(*walk, color="white", linewidth=0.8, alpha=0.7)  # lines between neighbours only
         ax.plot(x[0], y[0], "o", color="white", markersize=5)
         ax.set_title(name)
         ax.set_xticks([])

@@ -38,6 +38,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 from rich.table import Table
 
 PROGRAM = "python -m experiments.launch"
+OTHERS = ("launch", "zoo", "orderings", "tables", "gpt2")
+"""Programs that are no experiment, or several."""
+
 REFUSED = 2
 """Exit status of a parser that does not take the options."""
 
@@ -81,7 +84,7 @@ def experiments() -> dict[str, str]:
     return {
         name: text.partition("\n")[0].strip('"')
         for name, text in texts.items()
-        if "\nif __name__ ==" in text and name not in ("launch", "zoo", "gpt2")
+        if "\nif __name__ ==" in text and name not in OTHERS
     }
 
 

@@ -30,7 +30,7 @@ import jax
 import numpy as np
 
 import ar_jax as ar
-from ar_jax.conditionals import MADE, Transformer
+from ar_jax.conditionals import MADE, Conditional, Transformer
 from ar_jax.data import Arrays, Splits
 from ar_jax.evaluation import Likelihood
 from ar_jax.heads import Bernoulli
@@ -44,7 +44,7 @@ from ar_jax.orderings import (
     Reversed,
     Snake,
     Spiral,
-)  # fmt: skip
+)
 from ar_jax.training import AdamW, Muon, Training
 from experiments.blocks import by_blocks
 from experiments.figures import draw_dots, draw_frames, draw_orders
@@ -84,6 +84,7 @@ class Digits(BinarisedMnist):
     """Binarised digits, patch by patch."""
 
     sample: ClassVar[Sample] = SampleUnfolding()
+    small: ClassVar[Conditional] = Transformer(layers=1, width=16, heads=2)
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
         ordering, path = self.model.ordering, path.with_suffix(".png")
@@ -278,10 +279,10 @@ def render(folder: Path) -> None:
         "# One network under every ordering",
         f"`{PROGRAM}` made this page, `{PROGRAM} DATA/ORDERING` trains one model. Seed 0 each, "
         f"{', '.join(sorted(device))}; test split, exact, nats an event ± standard error. The same "
-        "test events throughout. One seed: what differs by less than two errors may be chance.",
+        "test events throughout. One seed: what differs by little may be chance.",
         "Any order of the variables makes p(x) a product of conditionals, and any of them could be "
         "learned exactly; how easily, and what a half-drawn sample looks like, depends on it.",
-        "![the orders on 8 x 8 cells: numbered from dark to light](orders.png)",
+        "![the orders on 8 x 8 cells, from dark to light](orders.png)",
     ]
     for kind, about in KINDS.items():
         shown = {name: results[f"{kind}/{name}"] for name in names if f"{kind}/{name}" in results}
@@ -292,7 +293,8 @@ def render(folder: Path) -> None:
 
 KINDS = {
     "digits": "Binarised MNIST (one dynamic binarisation of the test split), a transformer over "
-    "patches of 4 x 4 pixels. Unknown pixels are blue; the last column is data.",
+    "patches of 4 x 4 pixels, whose positions are learned for each step. Unknown pixels are blue; "
+    "the last column is data.",
     "spiral": "A density on 128 x 128 cells, a point as 7 bits of each coordinate, a MADE over the "
     "14 bits. The pictures are the exact density of what is known after so many bits (its square "
     "root, as bright as can be); the last is the truth. The divergence KL(truth || model) is a sum "

@@ -101,9 +101,9 @@ class Experiment(ABC):
             return self
         training = dataclasses.replace(self.training, steps=20, log_every=5, validate_every=10)
         folder = self.folder.with_name(self.folder.name + "-debug")
-        own = self.model.conditional
-        small = getattr(self, "small", own)
-        model = self.model.clone(conditional=small if type(small) is type(own) else own)
+        small, model = getattr(self, "small", None), self.model
+        if small is not None and type(small) is type(model.conditional):
+            model = model.clone(conditional=small)
         return dataclasses.replace(self, model=model, training=training, folder=folder, debug=True)
 
     def figures(self, variables: Any) -> dict[str, Any]:
@@ -193,29 +193,15 @@ def main(experiment: Experiment, overview: str, name: str = "") -> None:
     spec = sys.modules["__main__"].__spec__
     program = f"python -m {spec.name if spec else sys.argv[0]} {name}".rstrip()
 
-    def configure(arguments: list[str]) -> Experiment:
-        return parse(experiment.preset(arguments), arguments, f"{program} train")
-
     def trained(folder: Path) -> Experiment:
-        config = dataclasses.replace(configure(arguments_of(folder)), folder=folder)
+        config = configured(experiment, arguments_of(folder), program)
+        config = dataclasses.replace(config, folder=folder)
         check_folder(folder, config)
         return config
 
     def train_verb(arguments: list[str]) -> None:
-        config = configure(arguments)
-        _ = config.splits  # data that is not there is told before anything is written
-        check_folder(config.folder, config)  # before even a lock is written into it
-        with living(config.folder):
-            begin(config.folder, config, arguments)
-            config.train()
-            if not config.finished:
-                Console().print("Stopped, with all saved; the same command goes on from there.")
-                return
-            records = read_metrics(config.folder / "metrics.jsonl")
-            draw_curves(config.folder / "curves.png", records)
-            variables = config.restore()
-            config.report(variables, program)
-            tell(config.draw(variables, config.sample, config.folder / "samples"))
+        if not carry_out(experiment, arguments, program):
+            Console().print("Stopped, with all saved; the same command goes on from there.")
 
     def evaluate_verb(arguments: list[str]) -> None:
         default = Evaluate(folder=experiment.folder)
@@ -230,6 +216,28 @@ def main(experiment: Experiment, overview: str, name: str = "") -> None:
 
     verbs = {"train": train_verb, "evaluate": evaluate_verb, "sample": sample_verb}
     dispatch(program, verbs, "train", overview, sys.argv[2:] if name else sys.argv[1:])
+
+
+def configured(experiment: Experiment, arguments: Sequence[str], program: str) -> Experiment:
+    """The experiment that the command line asks for."""
+    return parse(experiment.preset(arguments), arguments, f"{program} train")
+
+
+def carry_out(experiment: Experiment, arguments: Sequence[str], program: str) -> bool:
+    """Trains, evaluates and draws in a run folder; whether training went to its end."""
+    config = configured(experiment, arguments, program)
+    _ = config.splits  # data that is not there is told before anything is written
+    check_folder(config.folder, config)  # before even a lock is written into it
+    with living(config.folder):
+        begin(config.folder, config, arguments)
+        config.train()
+        if not config.finished:
+            return False
+        draw_curves(config.folder / "curves.png", read_metrics(config.folder / "metrics.jsonl"))
+        variables = config.restore()
+        config.report(variables, program)
+        tell(config.draw(variables, config.sample, config.folder / "samples"))
+        return True
 
 
 def dispatch(
@@ -352,6 +360,8 @@ def arguments_of(folder: Path) -> list[str]:
 
 def describe(part: Any) -> Any:
     """A nested configuration as JSON, each part with the name of its class."""
+    if isinstance(part, tuple):
+        return [describe(each) for each in part]
     if not dataclasses.is_dataclass(part):
         return str(part) if isinstance(part, Path) else part
     left_out = ("parent", "name") if isinstance(part, nn.Module) else getattr(part, "places", ())

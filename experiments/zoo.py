@@ -8,7 +8,7 @@ python -m experiments.zoo --models made gru --debug                    in second
 
 Images are binarised MNIST, text is Tiny Shakespeare in windows of 64 characters, sound is speech at
 8 kHz in windows of a quarter of a second, music is chorales in windows of four bars. Each model is
-an experiment with a folder under runs/zoo; its steps are what 300 to 360 CPU-seconds pay for, with
+an experiment with a folder under runs/zoo; its steps took 180 to 370 CPU-seconds, with
 the looks at the validation split. The same command goes on where it stopped. When all are trained,
 their speed is measured one after the other, and runs/zoo/README.md shows likelihoods, speeds,
 curves and samples.

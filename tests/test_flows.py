@@ -12,7 +12,7 @@ from scipy import stats
 import ar_jax as ar
 import ar_jax.testing
 from ar_jax.conditionals import GRU, MADE, NADE, Learned, Transformer
-from ar_jax.contexts import ClassLabel, Nothing, Tokens, Vector
+from ar_jax.contexts import ClassLabel, FirstToken, Nothing, Tokens, Vector
 from ar_jax.data import Arrays, EvaluationBatches, training_batches
 from ar_jax.evaluation import evaluate
 from ar_jax.flows import IAF, MAF, Affine, Layer, Spline
@@ -161,6 +161,12 @@ X = np.zeros((3, 2), np.float32)
         (maf(Spline(min_slope=0.0)), X, None, "min_slope: expected above 0 and below 1, got 0.0"),
         (maf(head=Bernoulli()), X, None, "head: expected one over all real numbers, got Bernoulli"),
         (MAF((Layer(two[0], MADE(()), Affine()),)), X, None, "hidden: expected at least 1 unit"),
+        (
+            maf(context=FirstToken(3)),
+            X,
+            np.ones((1, 1), int),
+            "context: expected one that reads no",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(flow, x, condition, message):

@@ -9,7 +9,7 @@ import ar_jax as ar
 import ar_jax.testing
 from ar_jax.conditionals import Learned, Rotary, Transformer
 from ar_jax.contexts import FirstToken
-from ar_jax.heads import Categorical
+from ar_jax.heads import Categorical, EndOfSequence
 from ar_jax.orderings import Raster, Reversed
 from ar_jax.testing import random_variables
 
@@ -40,6 +40,7 @@ def test_a_language_model_satisfies_the_laws(model):
 
 @pytest.mark.parametrize("head", [TIED, OWN], ids=lambda head: head.unembedding)
 def test_drawing_from_a_language_model_costs_what_scoring_costs(head):
+    head = head.clone(values=5000)  # so many that a second product with them would be noticed
     ar.testing.check_work(language_model(40, head), LAST)
 
 
@@ -95,6 +96,10 @@ def test_one_set_of_parameters_serves_events_of_several_lengths():
         (
             language_model(4).clone(context=ar.contexts.Nothing()), None,
             "context: expected a vector to stand at the start",
+        ),
+        (
+            language_model(4).clone(ordering=Raster((4,), (2,)), head=EndOfSequence(TIED)), LAST,
+            "context: expected steps of one variable",
         ),
     ],
 )  # fmt: skip

@@ -19,6 +19,7 @@ from ar_jax.data.sources import (
     digits,
     shuffled_split,
 )
+from ar_jax.data.tables import continuous_columns, group_fold, spread_over_resolution
 from ar_jax.data.tfds import tfds_images, tfds_text
 from ar_jax.data.tokenizers import Bytes, Characters
 from ar_jax.data.transforms import (
@@ -42,9 +43,11 @@ __all__ = [
     "Transform",
     "binarise",
     "contiguous_split",
+    "continuous_columns",
     "dequantise",
     "digits",
     "grey_levels",
+    "group_fold",
     "mu_law",
     "mu_law_inverse",
     "read_fasta",
@@ -55,6 +58,7 @@ __all__ = [
     "read_text",
     "read_wav",
     "shuffled_split",
+    "spread_over_resolution",
     "tfds_images",
     "tfds_text",
     "training_batches",

@@ -245,6 +245,8 @@ class Flow(nn.Module, ABC):
             if layer.ordering.width > 1:
                 raise ValueError(f"ordering: expected one cell to a step, got {layer.ordering}")
             layer.transform.check()
+        if self.context.of_steps:
+            raise ValueError(f"context: expected one that reads no step, got {self.context}")
         self.head.check_block(self.ordering.block_size)
         if set(self.head.support(self.ordering.block_size)) != {Reals()}:
             raise ValueError(f"head: expected one over all real numbers, got {self.head}")

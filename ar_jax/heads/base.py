@@ -104,6 +104,14 @@ class Head(nn.Module, ABC):
             which = [variable for variable, one in enumerate(support) if one == kind]
             kind.check(name, value[..., np.array(which)])
 
+    def check_prefix(self, prefix: np.ndarray, lengths: np.ndarray) -> None:
+        """Raises ValueError when a step cannot follow the one before it.
+
+        Args:
+          prefix: `[batch, n, block_size]`.
+          lengths: `[batch]`, how many of the steps count.
+        """
+
     def check_block(self, block_size: int) -> None:
         """Raises ValueError when a step of this many variables does not fit."""
 
@@ -124,8 +132,16 @@ class Family(Head):
         """`[..., parameters]` and `[...]` -> `[...]` nats."""
 
     @abstractmethod
-    def draw(self, parameters: jax.Array, keys: jax.Array, sampler: Sampler) -> jax.Array:
-        """`[batch, block_size, parameters]` and `[batch]` keys -> `[batch, block_size]`."""
+    def draw(
+        self, parameters: jax.Array, keys: jax.Array, sampler: Sampler
+    ) -> tuple[jax.Array, jax.Array]:
+        """Values and their log-densities, both `[batch, block_size]`.
+
+        Args:
+          parameters: `[batch, block_size, parameters]`.
+          keys: `[batch]` random keys.
+          sampler: how a value is drawn.
+        """
 
     def features(self, block_size: int) -> int:
         return block_size * self.parameters
@@ -138,8 +154,8 @@ class Family(Head):
         self, features: jax.Array, keys: jax.Array, sampler: Sampler
     ) -> tuple[jax.Array, jax.Array]:
         parameters = widen(features).reshape(len(features), -1, self.parameters)
-        value = self.draw(parameters, keys, sampler)
-        return value, self.log_density(parameters, value).sum(axis=-1)
+        value, log_density = self.draw(parameters, keys, sampler)
+        return value, log_density.sum(axis=-1)
 
 
 def widen(x: jax.Array) -> jax.Array:

@@ -21,9 +21,11 @@ class Counts(Family):
     """A family over 0, 1, 2, ...
 
     There is no list of values that a sampler could weigh anew. At temperature 1 draws are exact. At
-    temperature T the distance of such a draw from the most likely count is multiplied by the root
-    of T and rounded, which for broad distributions is p^(1/T); T = 0 gives the most likely count.
-    Conditionals see log(1 + count).
+    temperature T such a draw, spread evenly over the unit around it, has its distance from the most
+    likely count multiplied by the root of T, is rounded, and is 0 if that is below: close to
+    p^(1/T) where p is close to a broad Gaussian, and another distribution elsewhere. T = 0 gives
+    the most likely count. Conditionals see log(1 + count). Where features are cut, their gradients
+    are zero.
     """
 
     @abstractmethod
@@ -38,12 +40,19 @@ class Counts(Family):
         possible = jnp.maximum(value, 0)  # log_prob tells of the others
         return jnp.log1p(possible.astype(jnp.result_type(float)))
 
-    def draw(self, parameters: jax.Array, keys: jax.Array, sampler: Sampler) -> jax.Array:
-        drawn, mode = jax.vmap(self.draw_exactly)(parameters, keys), self.mode(parameters)
-        stretch = jnp.sqrt(jnp.asarray(sampler.temperature, parameters.dtype))
-        count = mode + jnp.round(stretch * (drawn - mode))
+    def draw(
+        self, parameters: jax.Array, keys: jax.Array, sampler: Sampler
+    ) -> tuple[jax.Array, jax.Array]:
+        keys = jax.vmap(jax.random.split)(keys)  # [batch, 2]
+        drawn, mode = jax.vmap(self.draw_exactly)(parameters, keys[:, 0]), self.mode(parameters)
+        shape, dtype = drawn.shape[1:], drawn.dtype
+        spread = jax.vmap(lambda key: jax.random.uniform(key, shape, dtype, -0.5, 0.5))(keys[:, 1])
+        temperature = jnp.asarray(sampler.temperature, dtype)
+        stretched = mode + jnp.round(jnp.sqrt(temperature) * (drawn - mode + spread))
+        count = jnp.where(temperature == 1, drawn, stretched)
         # float32 has no LARGEST: of what is too large for int32, the largest that it has below.
-        return jnp.clip(count, 0, LARGEST - 127).astype(jnp.int32)
+        count = jnp.clip(count, 0, LARGEST - 127).astype(jnp.int32)
+        return count, self.log_density(parameters, count)
 
     @property
     def dtype(self) -> DTypeLike:

@@ -31,16 +31,26 @@ class Discrete(Family):
         return self.log_masses(widen(features).reshape(*value.shape, self.parameters))
 
     def log_density(self, parameters: jax.Array, value: jax.Array) -> jax.Array:
-        log_pmf, index = self.log_masses(parameters), jnp.asarray(value, jnp.int32)[..., None]
-        log_prob = jnp.take_along_axis(log_pmf, index, axis=-1, mode="clip")[..., 0]
-        return jnp.where((value >= 0) & (value < log_pmf.shape[-1]), log_prob, -jnp.inf)
+        log_pmf = self.log_masses(parameters)
+        possible = (value >= 0) & (value < log_pmf.shape[-1])
+        return jnp.where(possible, _look_up(log_pmf, value), -jnp.inf)
 
-    def draw(self, parameters: jax.Array, keys: jax.Array, sampler: Sampler) -> jax.Array:
-        return sampler(keys, self.log_masses(parameters))
+    def draw(
+        self, parameters: jax.Array, keys: jax.Array, sampler: Sampler
+    ) -> tuple[jax.Array, jax.Array]:
+        log_pmf = self.log_masses(parameters)
+        value = sampler(keys, log_pmf)
+        return value, _look_up(log_pmf, value)
 
     @property
     def dtype(self) -> DTypeLike:
         return jnp.int32
+
+
+def _look_up(log_pmf: jax.Array, value: jax.Array) -> jax.Array:
+    """`[..., values]` and `[...]` -> `[...]`; values outside take the place of the closest."""
+    index = jnp.asarray(value, jnp.int32)[..., None]
+    return jnp.take_along_axis(log_pmf, index, axis=-1, mode="clip")[..., 0]
 
 
 class Bernoulli(Discrete):

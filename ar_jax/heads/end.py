@@ -26,9 +26,10 @@ class EndOfSequence(Head):
 
     So an event is its own padding: it needs no `lengths` to be scored, is drawn as it is scored,
     and p sums to one over all sequences of at most `ordering.length` values (of the longest, which
-    have no room for an end, it is the probability of going on so far). `pad` makes such steps, and
-    `lengths` reads how many values they have; the ordering's `to_event` and `to_steps` lead from
-    there to events and back. If x is given `lengths` nonetheless, n + 1 let the end count.
+    have no room for an end, it is the probability of going on so far). Its nats are those of the
+    sequence; bits/dim, which are by all variables of the event, say little. `pad` makes such steps,
+    and `lengths` reads how many values they have; the ordering's `to_event` and `to_steps` lead
+    from there to events and back. If x is given `lengths` nonetheless, n + 1 let the end count.
 
     Attributes:
       head: of the value.
@@ -112,11 +113,18 @@ class EndOfSequence(Head):
             raise ValueError(f"{name}: expected zeros as the values of steps that are over")
         self.head.check(name, value[..., 1:])
 
+    def check_prefix(self, prefix: np.ndarray, lengths: np.ndarray) -> None:
+        over, counts = prefix[..., 0] == 1, np.arange(1, prefix.shape[1]) < lengths[:, None]
+        if np.any(over[:, :-1] & ~over[:, 1:] & counts):
+            raise ValueError("prefix: expected nothing after the end, got a step that goes on")
+
     def check_block(self, block_size: int) -> None:
         if block_size < 2:
             raise ValueError(
                 f"block: expected at least 2 variables, the first telling the end, got {block_size}"
             )
+        if self.head.looks_back:
+            raise ValueError(f"head: expected one that does not look back, got {self.head}")
         self.head.check_block(block_size - 1)
 
     def check_sampler(self, sampler: Sampler) -> None:

@@ -37,6 +37,8 @@ class Mixed(Head):
     width: int = 64
 
     def setup(self) -> None:
+        # Linen would let parts share what they happen to hold the same instance of.
+        self.chain = [part.clone(_deep_clone=True) for part in self.parts]
         sized = zip(self.parts, self._sizes, strict=True)
         self.read = [nn.Dense(part.features(size)) for part, size in sized]
         self.see = [nn.Dense(self.width) for _ in self.parts[1:]]
@@ -46,12 +48,12 @@ class Mixed(Head):
         return self.width
 
     def encode(self, value: jax.Array) -> jax.Array:
-        encoded = [part.encode(x) for part, x in zip(self.parts, self._split(value), strict=True)]
+        encoded = [part.encode(x) for part, x in zip(self.chain, self._split(value), strict=True)]
         return jnp.concatenate(encoded, axis=-1)
 
     def log_prob(self, features: jax.Array, value: jax.Array) -> jax.Array:
         state, log_prob, values = widen(features), jnp.zeros(()), self._split(value)
-        for i, (part, x) in enumerate(zip(self.parts, values, strict=True)):
+        for i, (part, x) in enumerate(zip(self.chain, values, strict=True)):
             log_prob += part.log_prob(self.read[i](state), x)
             state = self._after_part(i, state, x)
         possible = (value == jnp.concatenate(values, axis=-1)).all(axis=-1)  # integers are whole
@@ -61,7 +63,7 @@ class Mixed(Head):
         self, features: jax.Array, keys: jax.Array, sampler: Sampler
     ) -> tuple[jax.Array, jax.Array]:
         state, log_prob, values = widen(features), jnp.zeros(len(features)), []
-        for i, part in enumerate(self.parts):
+        for i, part in enumerate(self.chain):
             own = jax.vmap(jax.random.fold_in, (0, None))(keys, i)
             x, log_part = part.sample(self.read[i](state), own, sampler)
             values.append(x)
@@ -73,7 +75,7 @@ class Mixed(Head):
         """The state once the i-th part is known; nobody reads it after the last."""
         if i == len(self.parts) - 1:
             return state
-        seen = jnp.concatenate([state, self.parts[i].encode(value)], axis=-1)
+        seen = jnp.concatenate([state, self.chain[i].encode(value)], axis=-1)
         return state + self.update[i](nn.gelu(self.see[i](seen)))
 
     @property
@@ -105,10 +107,10 @@ class Mixed(Head):
         for part, size, end in zip(self.parts, self._sizes, ends, strict=True):
             x = value[..., end - size : end]
             if real and jnp.issubdtype(part.dtype, jnp.integer):
-                if is_concrete(x) and np.any(x != np.floor(x)):
+                if is_concrete(x) and np.any((x != np.floor(x)) | (np.abs(x) >= 2**63)):
                     kind = type(part).__name__
-                    raise ValueError(f"{name}: expected whole numbers of {kind}, got fractions")
-                x = x.astype(jnp.result_type(int))
+                    raise ValueError(f"{name}: expected whole numbers of {kind}, got others")
+                x = x.astype(np.int64 if is_concrete(x) else jnp.result_type(int))
             part.check(name, x)
 
     def check_block(self, block_size: int) -> None:
@@ -119,6 +121,9 @@ class Mixed(Head):
                 f"{len(self.parts)}, got {block_size}"
             )
         for part, size in zip(self.parts, self._sizes, strict=True):
+            check_positive(sizes=size)
+            if part.looks_back:
+                raise ValueError(f"parts: expected none that looks back at a step, got {part}")
             part.check_block(size)
 
     def check_sampler(self, sampler: Sampler) -> None:

@@ -11,8 +11,8 @@ from ar_jax.heads.base import Head, Sampler, widen
 from ar_jax.heads.support import Reals, Support
 
 LOG_SCALE = 20.0
-"""Logarithms of scales are cut to this on either side: a scale, its inverse and their squares stay
-in the range of float32."""
+"""Logarithms of scales are cut to this on either side, beyond which their gradients are zero: a
+scale, its inverse and their squares stay in the range of float32."""
 
 
 class Mixture(Head):
@@ -22,8 +22,9 @@ class Mixture(Head):
 
     Variables of one group share the component that they come from, which ties them together; groups
     are independent given the features. Temperature T divides the log-weights of the components by T
-    and draws from the component at temperature T; T = 0 is the peak of the component at which the
-    mixture's density is highest. Conditionals see the numbers themselves.
+    and draws from the component at temperature T, so that T close to 0 gives the peak of the
+    heaviest component; T = 0 gives the peak at which the mixture's density is highest, which may be
+    another's. Conditionals see the numbers themselves.
 
     Attributes:
       components: of the mixture.
@@ -70,14 +71,19 @@ class Mixture(Head):
         component = sampler(keys[:, 0], _log_weights(mixture))[..., None, None]
         numbers = jnp.take_along_axis(mixture, component, axis=-2)[..., 0, 1:]
         temperature = jnp.asarray(sampler.temperature, mixture.dtype)
-        warm = jnp.where(temperature > 0, temperature, 1)
-        drawn = jax.vmap(self.draw_component, (0, 0, None))(numbers, keys[:, 1], warm)
-        peaks = self.peak(mixture[..., 1:])  # [batch, groups, components, group]
+        value = jax.lax.cond(
+            temperature > 0,
+            lambda: jax.vmap(self.draw_component, (0, 0, None))(numbers, keys[:, 1], temperature),
+            lambda: self._highest_peak(mixture),
+        )
+        return value.reshape(len(features), -1), self._log_density(mixture, value).sum(axis=-1)
+
+    def _highest_peak(self, mixture: jax.Array) -> jax.Array:
+        """`[..., components, 1 + numbers]` -> `[..., group]`."""
+        peaks = self.peak(mixture[..., 1:])  # [..., components, group]
         heights = self._log_density(mixture[..., None, :, :], peaks)
         highest = jnp.argmax(heights, axis=-1)[..., None, None]
-        mode = jnp.take_along_axis(peaks, highest, axis=-2)[..., 0, :]
-        value = jnp.where(temperature > 0, drawn, mode)
-        return value.reshape(len(features), -1), self._log_density(mixture, value).sum(axis=-1)
+        return jnp.take_along_axis(peaks, highest, axis=-2)[..., 0, :]
 
     def _mixture(self, features: jax.Array) -> jax.Array:
         """`[..., groups, components, 1 + numbers]`: logit and numbers of each component."""

@@ -97,11 +97,13 @@ class Architecture(ABC):
                 named = zip(part.theirs, wanted, strict=True)
                 tensors = [_read(stored, name, like.shape) for name, like in named]
                 arrays[part.ours] = jnp.asarray(part.join(tensors), dtype)
-            used = {name for part in self._parts(model) for name in part.theirs}
+            names = {part.ours: part.theirs for part in self._parts(model)}
+            used = {name for theirs in names.values() for name in theirs}
+            (embedding,) = names[EMBEDDING]
             for name in sorted(stored.keys() - used):
                 if not re.fullmatch(self.ignored, name):
                     raise ValueError(f"tensors: expected none but the model's, got {name}")
-                if name == UNEMBEDDING and np.any(stored[name]() != arrays[EMBEDDING]):
+                if name == UNEMBEDDING and not np.array_equal(stored[name](), stored[embedding]()):
                     raise ValueError(
                         f"tensors, {name}: expected the embedding's values, since "
                         "tie_word_embeddings says so, got others"

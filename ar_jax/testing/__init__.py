@@ -12,7 +12,7 @@ float64: the rounding of float32, about 4e-6, hides bugs. Each raises AssertionE
 of the law that is broken.
 """
 
-from ar_jax.testing.base import close, random_variables, to_float32
+from ar_jax.testing.base import apply, close, random_variables, to_float32
 from ar_jax.testing.conditionals import check_conditional, check_rounding
 from ar_jax.testing.contexts import check_context
 from ar_jax.testing.flows import check_flow, check_transform
@@ -22,6 +22,7 @@ from ar_jax.testing.orderings import check_ordering
 from ar_jax.testing.work import cache_bytes, check_work, decoding_work
 
 __all__ = [
+    "apply",
     "cache_bytes",
     "check_conditional",
     "check_context",

@@ -111,7 +111,8 @@ def test_a_llama_goes_on_too(tmp_path, capsys):
     gpt2.sample(SampleText(tmp_path, prompt="one two", length=20))
     printed = capsys.readouterr().out
     assert printed.startswith("one two ")
-    assert set(printed.split()) == {"one", "two", "three"}  # 20 draws miss one: odds of 1e-2
+    assert set(printed.split()) <= {"one", "two", "three"}
+    assert len(printed.split()) > 2  # all 20 are unprinted with odds of 1e-8
 
 
 def test_ctrl_c_ends_the_text(folder, capsys, monkeypatch):

@@ -69,6 +69,12 @@ def test_a_prefix_that_has_ended_stays_so(variables):
 def test_going_on_after_the_end_is_impossible(variables):
     event = np.array([[[1, 0], [0, 1], [1, 0]]])
     assert MODEL.apply(variables, event) == -np.inf
+    options = {"prefix": event[:, :2], "prefix_lengths": np.array([2])}
+    with pytest.raises(ValueError, match="prefix: expected nothing after the end, got a step"):
+        ar.sample(MODEL, variables, jax.random.key(0), **options)
+    options["prefix_lengths"] = np.array([1])  # the end alone
+    drawn = ar.sample(MODEL, variables, jax.random.key(0), **options)
+    np.testing.assert_array_equal(drawn, [3 * [[1, 0]]])
 
 
 def test_the_end_of_real_numbers_is_a_point_among_them():

@@ -38,6 +38,20 @@ def test_float32_is_right_in_the_tails_and_the_middle(mean, log_scale):
     np.testing.assert_allclose(got, expected, rtol=2e-6, atol=2e-6)
 
 
+@pytest.mark.parametrize("log_scale", [-16.0, -12.0, -9.0])
+@pytest.mark.parametrize("mean", [-30.0, -1.0, 0.003, 1.0, 30.0])
+def test_float32_is_right_at_scales_down_to_1e_7(mean, log_scale):
+    """An edge and a mean next to it are rounded once each, which counts in units of the scale."""
+    head = DiscretizedLogisticMixture(levels=256, components=1)
+    levels = np.array([0, 1, 127, 128, 254, 255])
+    features = np.tile(np.float32([0.0, mean, log_scale]), (len(levels), 1))
+    got = head.apply({}, features, levels[:, None], method="log_prob")
+    mean = float(np.float32(mean))
+    expected = np.array([reference(int(level), 256, mean, log_scale) for level in levels])
+    rounding = np.finfo(np.float32).eps * np.exp(-log_scale) * (expected < -1e-6)
+    assert np.all(np.abs(got - expected) <= 2e-6 * (1 + np.abs(expected)) + rounding)
+
+
 @pytest.mark.parametrize(("mean", "log_scale"), [*ADVERSARIAL, (0.0, -1e4), (0.0, 1e4)])
 def test_gradients_are_finite_everywhere(mean, log_scale):
     head = DiscretizedLogisticMixture(levels=256, components=2, channels=3)

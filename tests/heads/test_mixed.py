@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 import ar_jax as ar
-from ar_jax.heads import Bernoulli, Categorical, GaussianMixture, Mixed, Poisson
+from ar_jax.conditionals import MADE
+from ar_jax.heads import Bernoulli, Categorical, EndOfSequence, GaussianMixture, Mixed, Poisson
+from ar_jax.orderings import Raster
 from ar_jax.testing import random_variables
 
 EVENT = Mixed((Categorical(3), Poisson(), GaussianMixture(2)), width=8)
@@ -49,7 +51,7 @@ def test_integers_are_held_as_floats_beside_real_numbers(variables):
 def test_a_fraction_of_a_category_is_impossible(variables):
     value = np.array([[0.5, 1, 0.0]], np.float32)
     assert EVENT.apply(variables, FEATURES, value, method="log_prob") == -np.inf
-    with pytest.raises(ValueError, match="x: expected whole numbers of Categorical, got fractions"):
+    with pytest.raises(ValueError, match="x: expected whole numbers of Categorical, got others"):
         EVENT.check("x", value)
 
 
@@ -74,3 +76,31 @@ def test_a_block_has_the_variables_of_the_parts():
 def test_a_sampler_must_suit_every_part():
     with pytest.raises(ValueError, match="sampler: expected a temperature only"):
         EVENT.check_sampler(ar.Sampler(top_k=2))
+
+
+@pytest.mark.parametrize(
+    ("head", "size", "message"),
+    [
+        (Mixed((EndOfSequence(Bernoulli()),), sizes=(2,)), 2, "parts: expected none that looks"),
+        (EndOfSequence(EndOfSequence(Bernoulli())), 3, "head: expected one that does not look"),
+        (Mixed((Bernoulli(), Bernoulli()), sizes=(2, 0)), 2, "sizes: expected at least 1, got 0"),
+    ],
+)
+def test_what_cannot_be_chained_is_refused(head, size, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        head.check_block(size)
+
+
+def test_parts_do_not_share_what_they_hold_one_instance_of():
+    part = Categorical(3, embedding=4)
+    model = ar.AutoregressiveModel(Raster((3, 2), (1, 2)), MADE((8,)), Mixed((part, part)))
+    parameters = random_variables(model, np.zeros((1, 3, 2), int))["params"]["head"]
+    tables = [x for x in jax.tree.leaves(parameters) if x.shape == (3, 4)]
+    assert len(tables) == 2
+    assert not np.array_equal(*tables)
+
+
+@pytest.mark.parametrize(("count", "told"), [(3e9, "values 3000000000"), (1e30, "others")])
+def test_a_number_too_large_for_a_count_is_refused(count, told):
+    with pytest.raises(ValueError, match=f"got {told}"):
+        EVENT.check("x", np.array([[0, count, 0]], np.float32))

@@ -71,7 +71,7 @@ def test_sampling_ends_where_training_has_diverged(sampler):
     ("head", "features", "expected"),
     [
         (LogisticMixture(1), [0.0, 2.0, 1.0], stats.logistic(2, 0.5 * np.e)),
-        (StudentTMixture(1), [0.0, 2.0, 1.0, 1.0], stats.t(np.e, 2, 0.5 * np.e)),
+        (StudentTMixture(1), [0.0, 2.0, 1.0, 0.0], stats.t(np.e**3, 2, 0.5 * np.e)),
         (VonMisesMixture(1), [0.0, 0.0, 1.0], stats.vonmises(4 * np.e)),
     ],
     ids=lambda part: type(part).__name__,
@@ -95,12 +95,33 @@ def test_greedy_is_the_highest_peak_of_any_mixture(head):
     np.testing.assert_array_equal(draw(head, features, ar.Sampler(0.0), 2), -1.0)
 
 
-def test_greedy_is_the_median_of_a_spline():
-    head = NeuralSpline(bins=4)
-    features = np.random.default_rng(0).normal(size=head.features(1))
-    median = draw(head, features, ar.Sampler(0.0), 2)[0]
-    below = (draw(head, features) < median).mean()
-    assert abs(below - 0.5) < 5 * 0.5 / np.sqrt(20_000)
+# One bin of each is as narrow as it gets, and of so little height that its peak is easily missed.
+STEEP = np.concatenate([20 - 40 * np.eye(6), 20 - 22 * np.eye(6), np.zeros((6, 5))], axis=1)
+
+
+@pytest.mark.parametrize(
+    "shape", [np.random.default_rng(0).normal(size=(6, 17)), STEEP], ids=["smooth", "steep"]
+)
+def test_greedy_is_where_the_density_of_a_spline_is_highest(shape):
+    head, keys = NeuralSpline(bins=6), jax.random.split(jax.random.key(0), 6)
+    features = np.concatenate([np.tile([0.7, -0.2], (6, 1)), shape], axis=1)
+    sample = jax.jit(lambda f, k: head.apply({}, f, k, ar.Sampler(0.0), method="sample"))
+    _, heights = sample(features, keys)
+    places = 0.7 + np.exp(-0.2) * np.linspace(-head.bound, head.bound, 20_001)[:, None]
+    score = jax.jit(lambda f: head.apply({}, jnp.tile(f, (20_001, 1)), places, method="log_prob"))
+    assert np.all(heights > np.array([score(one).max() for one in features]) - 0.01)
+
+
+@pytest.mark.parametrize("shape", [-1e3, -20.0, 0.0, 20.0, 1e3])
+@pytest.mark.parametrize(("value", "way"), [(0.0, 1), (1e3, -1)], ids=["centre", "tail"])
+def test_the_freedom_of_a_student_t_moves_from_wherever_it_is(shape, value, way):
+    """The more of it, the higher the centre and the lower the tails."""
+
+    def score(shape):
+        features = jnp.stack([0.0, 0.0, 0.0, shape])[None]
+        return StudentTMixture(1).apply({}, features, np.full((1, 1), value), method="log_prob")[0]
+
+    assert np.sign(jax.grad(score)(shape)) == way
 
 
 def test_an_angle_outside_a_turn_is_refused():

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from mpmath import mp
 from scipy import stats
 from scipy.special import logsumexp
 
@@ -56,14 +57,13 @@ def test_a_mixture_is_that_of_scipy(head, distribution):
 
 
 def test_a_mixture_of_student_t_is_that_of_scipy():
-    log_freedoms = RNG.choice([-0.5, 0.0, 3.0, 3.6, 12.0], (400, 2))
+    shapes = RNG.choice([-1e4, -5.0, 0.0, 0.6, 1e4], (400, 2))
     value = near_a_mean(np.exp(LOG_SCALES))
-    features = np.concatenate([LOGITS, MEANS, LOG_SCALES, log_freedoms], axis=1)
+    features = np.concatenate([LOGITS, MEANS, LOG_SCALES, shapes], axis=1)
     got = log_probs(StudentTMixture(2), features, value[:, None])
-    logits, means, log_scales, log_freedoms = as_float32(LOGITS, MEANS, LOG_SCALES, log_freedoms)
-    densities = stats.t.logpdf(
-        value[:, None].astype(float), np.exp(log_freedoms), means, np.exp(log_scales)
-    )
+    logits, means, log_scales, shapes = as_float32(LOGITS, MEANS, LOG_SCALES, shapes)
+    freedoms = np.exp(3 + shapes / (1 + np.abs(shapes) / 3.5))
+    densities = stats.t.logpdf(value[:, None].astype(float), freedoms, means, np.exp(log_scales))
     np.testing.assert_allclose(got, mixed(logits, densities), rtol=1e-5, atol=1e-5)
 
 
@@ -91,6 +91,38 @@ def test_a_multivariate_gaussian_is_that_of_scipy():
     got = log_probs(MultivariateGaussianMixture(1, group=3), features, np.float32(value))
     expected = stats.multivariate_normal.logpdf(value, mean, np.linalg.inv(precision))
     np.testing.assert_allclose(got, expected, rtol=2e-5, atol=2e-5)
+
+
+def test_a_mixture_of_multivariate_gaussians_is_that_of_60_digits():
+    """Each by its inverse covariance and the determinant of this, which float64 cannot hold."""
+    rng, count, size = np.random.default_rng(1), 60, 3
+    logits = rng.choice([-90.0, -3.0, 0.0, 3.0], (count, 2))
+    means = rng.choice([-100.0, -0.3, 0.0, 0.3, 100.0], (count, size, 2))
+    log_scales = rng.choice([-16.1, -3.0, 0.0, 3.0], (count, size, 2))
+    below = rng.choice([-30.0, -0.7, 0.0, 0.3, 30.0], (count, size, 2))
+    far = rng.choice([0.1, 1, 30, 1e4], (count, 1)) * rng.normal(size=(count, size))
+    value = np.float32(means[..., 0] + far * np.exp(log_scales[..., 0]))
+    features = np.concatenate(
+        [logits, *(x.reshape(count, -1) for x in (means, log_scales, below))], 1
+    )
+    got = log_probs(MultivariateGaussianMixture(2, group=size), features, value)
+    logits, means, log_scales, below = as_float32(logits, means, log_scales, below)
+
+    def log_density(x, mean, log_scale, below):
+        factor, scales = mp.eye(size), mp.diag([mp.exp(-2 * mp.mpf(s)) for s in log_scale])
+        for (i, j), a in zip(np.argwhere(np.tri(size, k=-1)), below, strict=True):
+            factor[int(i), int(j)] = mp.mpf(a)
+        precision = factor.T * scales * factor
+        centred = mp.matrix([mp.mpf(a) - mp.mpf(m) for a, m in zip(x, mean, strict=True)])
+        square = (centred.T * precision * centred)[0]
+        return float((mp.log(mp.det(precision)) - square - size * mp.log(2 * mp.pi)) / 2)
+
+    with mp.workdps(60):
+        densities = [
+            [log_density(x, m[:, k], s[:, k], a[:, k]) for k in range(2)]
+            for x, m, s, a in zip(value.astype(float), means, log_scales, below, strict=True)
+        ]
+    np.testing.assert_allclose(got, mixed(logits, np.array(densities)), rtol=1e-5, atol=1e-5)
 
 
 def test_a_poisson_is_that_of_scipy():

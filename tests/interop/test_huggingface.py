@@ -205,10 +205,10 @@ def test_the_names_of_the_first_release_are_read(folder, tmp_path):
         "lm_head.weight": tensors["wte.weight"],
     }
     save_file(tensors, tmp_path / "model.safetensors")
-    for got, expected in zip(
-        *(jax.tree.leaves(interop.load(at)[1]) for at in (tmp_path, folder)), strict=True
-    ):
-        np.testing.assert_array_equal(got, expected)
+    for dtype in (jnp.float32, jnp.bfloat16):
+        once, twice = (jax.tree.leaves(interop.load(at, dtype)[1]) for at in (folder, tmp_path))
+        for expected, got in zip(once, twice, strict=True):
+            np.testing.assert_array_equal(got, expected)
 
 
 def test_older_configurations_of_llama_are_read(tmp_path):

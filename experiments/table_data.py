@@ -1,0 +1,137 @@
+"""Real tables whose rows have a density: loads of electricity, and two of scikit-learn's."""
+
+import dataclasses
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+from ar_jax.data import (
+    Splits,
+    continuous_columns,
+    group_fold,
+    read_npz,
+    spread_over_resolution,
+)
+from ar_jax.evaluation import Likelihood
+
+TableName = Literal["electricity", "breast_cancer", "wine"]
+
+FOLDS: dict[TableName, int] = {"electricity": 1, "breast_cancer": 5, "wine": 5}
+"""How many of five folds are trained: the first one tests 74 days already."""
+
+NATS = "test_nats.txt"
+"""File of a run: the mean of -log p(x) of each group of the test part."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Loads:
+    """Where the loads are; scikit-learn brings the other tables.
+
+    Attributes:
+      electricity: an `.npz` of `load` `[quarter hours, profiles]`, `profile` (their names) and
+        `time` (`[quarter hours]`, texts that begin with the date in ten characters).
+    """
+
+    electricity: str = ""
+
+    places: ClassVar[tuple[str, ...]] = ("electricity",)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Table:
+    """Rows that have a density.
+
+    Attributes:
+      values: `[rows, columns]`.
+      columns: their names.
+      groups: `[rows]`, which rows belong together, such as those of a day.
+    """
+
+    values: np.ndarray
+    columns: list[str]
+    groups: np.ndarray
+
+    def fold(self, number: int) -> "Fold":
+        """A fold of the cross-validation."""
+        rows = group_fold(self.groups, number)
+        mean, deviation = (f(self.values[rows.train], axis=0) for f in (np.mean, np.std))
+        parts = rows.map(lambda part: (self.values[part] - mean) / deviation)
+        return Fold(self.columns, parts, mean, deviation, self.groups[rows.test])
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fold:
+    """A table, dealt out and standardised.
+
+    Attributes:
+      columns: their names.
+      parts: `[rows, columns]` each.
+      mean: `[columns]`, of the training part.
+      deviation: `[columns]`, of the training part.
+      groups: `[rows]`, of the test part.
+    """
+
+    columns: list[str]
+    parts: Splits[np.ndarray]
+    mean: np.ndarray
+    deviation: np.ndarray
+    groups: np.ndarray
+
+    def judge(self, log_prob: np.ndarray, folder: Path) -> dict[str, Any]:
+        """The results of a model, whose folder gets the nats of each test group.
+
+        Rows of a group are alike: the standard error is that of the groups' means.
+
+        Args:
+          log_prob: of the test rows, nats.
+          folder: of the run.
+        """
+        _, group, rows = np.unique(self.groups, return_inverse=True, return_counts=True)
+        nats = np.bincount(group, -log_prob) / rows
+        np.savetxt(folder / NATS, nats, "%.6f")
+        mean, error = mean_and_error(nats)
+        columns = self.parts.test.shape[1]
+        return {
+            "train_rows": len(self.parts.train),
+            "validation_rows": len(self.parts.validation),
+            "likelihood": Likelihood(mean, error, columns, len(log_prob), "test", "exact"),
+        }
+
+
+def mean_and_error(values: np.ndarray) -> tuple[float, float]:
+    """The mean and its standard error."""
+    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values)))
+
+
+def read_table(name: TableName, loads: Loads) -> Table:
+    """A table whose columns have a density, the same at each reading.
+
+    Raises:
+      ValueError: when scikit-learn or the loads are missing.
+    """
+    if name == "electricity":
+        if not loads.electricity:
+            raise ValueError("electricity: expected an .npz of loads, got none; see --help")
+        arrays = read_npz(loads.electricity)
+        if missing := {"load", "profile", "time"} - arrays.keys():
+            raise ValueError(f"{loads.electricity}: expected an array `{missing.pop()}`, got none")
+        values, columns = arrays["load"].astype(float), arrays["profile"]
+        groups = arrays["time"].astype("U10")
+    else:
+        bunch = getattr(imported("sklearn.datasets"), f"load_{name}")()
+        values, columns, groups = bunch.data, bunch.feature_names, np.arange(len(bunch.data))
+    kept = continuous_columns(values)
+    values = spread_over_resolution(values[:, kept], np.random.default_rng(0))
+    return Table(values, [str(columns[i]) for i in kept], groups)
+
+
+def imported(module: str) -> Any:
+    """A module of scikit-learn or one that comes with it; only tables need them."""
+    try:
+        return import_module(module)
+    except ImportError as error:
+        raise ValueError(
+            f"scikit-learn: expected it to be installed, got {error}: pip install 'ar_jax[tables]'"
+        ) from error
