@@ -11,6 +11,7 @@ import numpy as np
 
 import ar_jax as ar
 from ar_jax.data import Arrays, Splits, binarise, grey_levels, read_image, tfds_images
+from ar_jax.training import AdamW, Training
 from experiments.blocks import by_blocks
 from experiments.figures import draw_images
 from experiments.run import Data, Experiment, Sample, asked
@@ -27,11 +28,14 @@ class SampleImages(Sample):
       known: share of the steps that are given, in the model's order; the rest is completed.
       image: a PNG to complete, of the data's size with ink light on dark; left out, images of the
         test split are completed.
+      guidance: how far the class is exaggerated (arXiv 2207.12598), where the model knows classes;
+        a panel for each of several.
     """
 
     columns: int = 10
     known: float = 0.0
     image: str = ""
+    guidance: tuple[float, ...] = (0.0,)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,17 +67,22 @@ class ImageExperiment(Experiment):
         x = data.batch(rows)["x"]
         if options.image:
             x = np.broadcast_to(self._given(Path(options.image)), x.shape)
-        samples = ar.sample(
-            self.model, variables, jax.random.key(options.seed), sampler=options.sampler,
-            batch_size=len(rows),
-            condition=np.repeat(np.arange(CLASSES), options.columns) if self.class_labels else None,
-            prefix=ordering.to_steps(x)[:, :known] if known else None,
-        )  # fmt: skip
-        panels = {"samples": samples, "data": x}
+        panels = {}
         if known:
             steps = np.array(ordering.to_steps(x), float)
             steps[:, known:] = (self.levels - 1) / 4
-            panels = {"given": ordering.to_event(steps), "completed": samples, "data": x}
+            panels["given"] = ordering.to_event(steps)
+        for scale in options.guidance:
+            title = "completed" if known else "samples"
+            panels[f"{title}, guidance {scale:g}" if scale else title] = ar.sample(
+                self.model, variables, jax.random.key(options.seed), sampler=options.sampler,
+                batch_size=len(rows),
+                condition=np.repeat(np.arange(CLASSES), options.columns)
+                if self.class_labels else None,
+                prefix=ordering.to_steps(x)[:, :known] if known else None,
+                guidance=ar.Guidance(scale) if scale else None,
+            )  # fmt: skip
+        panels["data"] = x
         path = path.with_suffix(".png")
         shape = (CLASSES, options.columns, *ordering.event)
         grids = {title: np.reshape(images, shape) for title, images in panels.items()}
@@ -151,14 +160,51 @@ class BinarisedMnist(ImageExperiment):
         return dataclasses.replace(config, model=model, folder=folder, class_conditional=True)
 
 
-def patch_transformer(pixel: ar.heads.Head) -> ar.AutoregressiveModel:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GreyImages(ImageExperiment):
+    """Images of 28x28 pixels in 256 grey levels, class by class.
+
+    Attributes:
+      data: where the data is.
+    """
+
+    model: ar.AutoregressiveModel = dataclasses.field(
+        default_factory=lambda: patch_transformer(
+            ar.heads.DiscretizedLogisticMixture(levels=256, components=10),
+            ar.contexts.ClassLabel(CLASSES, dropout=0.1),
+        )
+    )
+    training: Training = Training(
+        steps=6000, optimizer=AdamW(learning_rate=1e-3), log_every=50, validate_every=1000
+    )
+    data: Data = Data()
+
+    small: ClassVar[ar.conditionals.Conditional] = ar.conditionals.Transformer(
+        layers=1, width=16, heads=2
+    )
+    levels: ClassVar[int] = 256
+    dataset: ClassVar[str]  # as TFDS names it
+
+    @cached_property
+    def splits(self) -> Splits:
+        def integers(arrays: Arrays) -> Arrays:
+            return Arrays(arrays.x.astype(np.int32), arrays.y)
+
+        return self.prepared(self.dataset, self.data.dir).map(integers)
+
+
+def patch_transformer(
+    pixel: ar.heads.Head, context: ar.contexts.Context = ar.contexts.Nothing()
+) -> ar.AutoregressiveModel:
     """Images of 28x28 pixels, patch by patch, and pixel by pixel inside a patch.
 
     Args:
       pixel: the head of one pixel.
+      context: of the images.
     """
-    return by_blocks(
+    model = by_blocks(
         ar.orderings.Raster((28, 28, 1), block=(4, 4, 1)),
         ar.conditionals.Transformer(layers=4, width=128, heads=4),
         pixel,
     )
+    return model.clone(context=context)
