@@ -175,7 +175,7 @@ class GreyImages(ImageExperiment):
         )
     )
     training: Training = Training(
-        steps=6000, optimizer=AdamW(learning_rate=1e-3), log_every=50, validate_every=1000
+        steps=3000, optimizer=AdamW(learning_rate=1e-3), log_every=50, validate_every=1000
     )
     data: Data = Data()
 
