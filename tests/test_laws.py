@@ -404,11 +404,11 @@ LARGER = [
     (GatedPixelCNN(layers=1, channels=15, head_channels=30), Reversed((4, 4, 3)), Categorical(17)),
     (WaveNet(layers=4, stacks=1, channels=8, local=True), Raster((32,)), Categorical(17)),
     (TCN(layers=2), Snake((6, 6, 1)), Bernoulli()),
-    (LRU(layers=1, width=16, state=8), Raster((40,)), GaussianMixture(5)),
-    (S5(layers=1, width=16, state=8), Reversed((40,)), GaussianMixture(5)),
-    (Mamba(layers=1, width=16), Raster((40,)), Categorical(17)),
-    (Transformer(layers=2, width=32), Raster((8, 8, 1)), Categorical(17)),
-    (Transformer(layers=2, width=32, positions=Rotary()), Raster((64,)), GaussianMixture(5)),
+    (LRU(layers=1, width=16, state=8), Raster((20,)), GaussianMixture(5)),
+    (S5(layers=1, width=16, state=8), Reversed((20,)), GaussianMixture(5)),
+    (Mamba(layers=1, width=16), Raster((20,)), Categorical(17)),
+    (Transformer(layers=2, width=32), Raster((6, 4, 1)), Categorical(17)),
+    (Transformer(layers=2, width=32, positions=Rotary()), Raster((24,)), GaussianMixture(5)),
     (
         Transformer(
             layers=2,
