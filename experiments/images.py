@@ -43,6 +43,7 @@ class ImageExperiment(Experiment):
     """Images in grey levels, of ten classes; a model whose context is ClassLabel is told which."""
 
     sample: ClassVar[Sample] = SampleImages()
+    small_sample: ClassVar[Sample] = SampleImages(columns=1)
     levels: ClassVar[int]
     classes: ClassVar[Sequence[str]] = "0123456789"
 
@@ -55,7 +56,7 @@ class ImageExperiment(Experiment):
         """Images of TFDS, with labels if the model reads them, and few of them for `--debug`."""
 
         def part(arrays: Arrays) -> Arrays:
-            rows = slice(500 if self.debug else None)
+            rows = slice(200 if self.debug else None)
             labels = arrays.y[rows] if self.class_labels and arrays.y is not None else None
             return Arrays(arrays.x[rows], labels)
 

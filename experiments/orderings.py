@@ -84,6 +84,7 @@ class Digits(BinarisedMnist):
     """Binarised digits, patch by patch."""
 
     sample: ClassVar[Sample] = SampleUnfolding()
+    small_sample: ClassVar[Sample] = SampleUnfolding(rows=1)
     small: ClassVar[Conditional] = Transformer(layers=1, width=16, heads=2)
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:

@@ -81,6 +81,7 @@ class Experiment(ABC):
     small: ClassVar[ar.conditionals.Conditional]  # that of --debug; else its own
     tested_on: ClassVar[str] = "test"
     sample: ClassVar[Sample] = Sample()  # the defaults of drawing
+    small_sample: ClassVar[Sample]  # what --debug draws; else the same
     transform: ClassVar[Transform] = staticmethod(unchanged)  # of training events, in every epoch
 
     def __post_init__(self) -> None:
@@ -104,7 +105,15 @@ class Experiment(ABC):
         small, model = getattr(self, "small", None), self.model
         if small is not None and type(small) is type(model.conditional):
             model = model.clone(conditional=small)
-        return dataclasses.replace(self, model=model, training=training, folder=folder, debug=True)
+        return dataclasses.replace(
+            self, model=model, training=training, batch_size=min(self.batch_size, 16),
+            folder=folder, debug=True,
+        )  # fmt: skip
+
+    @property
+    def drawing(self) -> Sample:
+        """What is drawn in training and after it."""
+        return getattr(self, "small_sample", self.sample) if self.debug else self.sample
 
     def figures(self, variables: Any) -> dict[str, Any]:
         """What the test split says of the model."""
@@ -129,7 +138,7 @@ class Experiment(ABC):
         def preview(variables: Any, step: int) -> None:
             path = self.folder / "samples" / f"{step:06d}"
             path.parent.mkdir(exist_ok=True)
-            self.draw(variables, self.sample, path)
+            self.draw(variables, self.drawing, path)
 
         fit(self.model, batches, validate, self.folder, self.training, preview)
 
@@ -236,7 +245,7 @@ def carry_out(experiment: Experiment, arguments: Sequence[str], program: str) ->
         draw_curves(config.folder / "curves.png", read_metrics(config.folder / "metrics.jsonl"))
         variables = config.restore()
         config.report(variables, program)
-        tell(config.draw(variables, config.sample, config.folder / "samples"))
+        tell(config.draw(variables, config.drawing, config.folder / "samples"))
         return True
 
 

@@ -76,6 +76,7 @@ class Shakespeare(Experiment):
 
     tested_on: ClassVar[str] = "validation and test, as nanoGPT validates; chose the checkpoint"
     sample: ClassVar[Sample] = SampleText()
+    small_sample: ClassVar[Sample] = SampleText(length=100)
     small: ClassVar[ar.conditionals.Conditional] = ar.conditionals.Transformer(
         layers=1, width=16, heads=2
     )

@@ -85,6 +85,7 @@ class Speech(Experiment):
         layers=1, width=16, heads=2
     )
     sample: ClassVar[Sample] = SampleSpeech()
+    small_sample: ClassVar[Sample] = SampleSpeech(seconds=0.1)
 
     @cached_property
     def splits(self) -> Splits:

@@ -1,5 +1,6 @@
 """Eight simulated devices for every test, small data, and the full product on demand."""
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +16,11 @@ jax.config.update("jax_num_cpu_devices", 8)
 # Without optimisations it takes a third of the time, here and in the processes that tests start.
 jax.config.update("jax_disable_most_optimizations", True)
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_use_fusion_emitters=false"
+QUICK = "--xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}"
+
+# Compiled programs are millions of objects that live on: looking through them all is costly.
+gc.set_threshold(50_000, 20, 100)
 
 MAPS = Path("/proc/self/maps")
 

@@ -11,7 +11,6 @@ from typing import Any, Self
 
 import jax
 import numpy as np
-from tensorboardX import SummaryWriter
 
 from ar_jax.training.parallel import first_process
 
@@ -38,6 +37,8 @@ class Metrics:
         rewritten = self._path.with_name(FILE + ".new")
         rewritten.write_text("".join(json.dumps(record) + "\n" for record in kept))
         rewritten.replace(self._path)  # at once: a crash here loses nothing
+        from tensorboardX import SummaryWriter  # imports torch where that is installed: seconds
+
         self._board = SummaryWriter(
             str(folder / "tensorboard"),
             purge_step=step + 1,
