@@ -5,7 +5,7 @@ import pytest
 import ar_jax as ar
 from ar_jax.conditionals import MADE, PixelCNN, Transformer
 from ar_jax.conditionals.base import pool
-from ar_jax.contexts import ClassLabel, Tokens, Vector
+from ar_jax.contexts import Tokens
 from ar_jax.heads import Bernoulli
 from ar_jax.orderings import Raster
 from ar_jax.testing import random_variables
@@ -34,20 +34,6 @@ def test_a_context_is_pooled_to_the_mean_of_the_vectors_that_count():
     vectors = jnp.array([[[1.0], [5.0], [9.0]]] * 2)
     mask = jnp.array([[1, 1, 0], [0, 0, 0]], bool)
     np.testing.assert_array_equal(pool((vectors, mask)), [[3.0], [0.0]])
-
-
-@pytest.mark.parametrize(
-    ("context", "y"),
-    [
-        (ClassLabel(3), np.arange(3)),
-        (Vector(2), np.eye(3, 2, dtype=np.float32)),
-        (Tokens(5, 2), np.array([[1, 2], [2, 1], [1, 1]])),
-    ],
-    ids=["ClassLabel", "Vector", "Tokens"],
-)
-def test_different_conditions_are_told_apart(context, y):
-    vectors, _ = context.apply(random_variables(context, y, 3), y, 3)
-    assert len(np.unique(vectors.reshape(3, -1), axis=0)) == 3
 
 
 def test_the_same_symbol_differs_by_its_place():
