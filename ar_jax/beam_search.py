@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from ar_jax.checks import check_positive
+from ar_jax.contexts import Condition
 from ar_jax.decoding import Sampler
 from ar_jax.heads import DiscretizedLogisticMixture
 from ar_jax.heads.discrete import Discrete
@@ -18,7 +19,7 @@ def beam_search(
     variables: Variables,
     *,
     beams: int,
-    condition: Array | None = None,
+    condition: Condition = None,
     batch_size: int | None = None,
     prefix: Array | None = None,
     end: int = -1,
@@ -76,9 +77,8 @@ def _search(
     batch, start, length = given.batch, given.prefilled, model.ordering.length
 
     def begin(rows: int) -> Any:
-        condition, first = (
-            None if x is None else jnp.repeat(x, rows // batch, axis=0)
-            for x in (given.condition, given.first)
+        condition, first = jax.tree.map(
+            lambda x: jnp.repeat(x, rows // batch, axis=0), (given.condition, given.first)
         )
         return model.apply(variables, rows, condition, first, method="begin")
 

@@ -20,6 +20,7 @@ from constriction import stream
 from jax.experimental import io_callback
 
 from ar_jax.checks import check_positive
+from ar_jax.contexts import Condition, count_of, map_condition
 from ar_jax.decoding import example_keys
 from ar_jax.heads import Integers
 from ar_jax.model import Array, AutoregressiveModel, Variables
@@ -41,7 +42,7 @@ def compress(
     model: AutoregressiveModel,
     variables: Variables,
     x: Array,
-    condition: Array | None = None,
+    condition: Condition = None,
     batch_size: int = 256,
 ) -> bytes:
     """Events as bytes: -log2 p(x | y) bits under the model, and a header of about 400 bytes.
@@ -89,7 +90,7 @@ def compress(
 
 
 def decompress(
-    model: AutoregressiveModel, variables: Variables, data: bytes, condition: Array | None = None
+    model: AutoregressiveModel, variables: Variables, data: bytes, condition: Condition = None
 ) -> np.ndarray:
     """The events that `compress` was given.
 
@@ -108,9 +109,9 @@ def decompress(
     """
     header, payload = read(data)
     count, batch = header["count"], header["batch"]
-    if condition is not None and len(condition) != count:
+    if count_of(condition) not in (None, count):
         raise ValueError(
-            f"condition: expected one for each of {count} events, got {len(condition)}"
+            f"condition: expected one for each of {count} events, got {count_of(condition)}"
         )
     stepper = Stepper(model, variables, condition, batch)
     for name, what in HASHED.items():
@@ -225,7 +226,7 @@ class Stepper:
         self, model: AutoregressiveModel, variables: Variables, condition: Any, batch: int
     ) -> None:
         model.check_parts()
-        model.context.check(condition, batch if condition is None else len(condition))
+        model.context.check(condition, count_of(condition) or batch)
         support = model.head.support(model.ordering.block_size)
         if not all(isinstance(kind, Integers) and kind != Integers() for kind in support):
             raise ValueError(
@@ -254,10 +255,9 @@ class Stepper:
         }
 
     def _begin(self, first: int) -> None:
-        condition = self._condition
-        if condition is not None:
-            rows = np.arange(first, first + self._batch)
-            condition = np.asarray(condition)[np.minimum(rows, len(condition) - 1)]
+        count = count_of(self._condition) or 1
+        rows = np.minimum(np.arange(first, first + self._batch), count - 1)
+        condition = map_condition(lambda y: np.asarray(y)[rows], self._condition)
         blank = np.zeros(self._batch)
         self._state = self._program.begin(self._variables, blank, condition)
 

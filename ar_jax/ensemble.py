@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ar_jax.contexts import Context
+from ar_jax.contexts import Condition, Context
 from ar_jax.decoding import Sampler
 from ar_jax.heads.base import Head
 from ar_jax.model import Array, AutoregressiveModel
@@ -41,7 +41,7 @@ class Ensemble(nn.Module):
     shared: bool = False
 
     def __call__(
-        self, x: Array, condition: Array | None = None, lengths: Array | None = None
+        self, x: Array, condition: Condition = None, lengths: Array | None = None
     ) -> jax.Array:
         """Log-probability of a batch of events.
 
@@ -70,7 +70,7 @@ class Ensemble(nn.Module):
     def decode(
         self,
         keys: jax.Array,
-        condition: jax.Array | None = None,
+        condition: Condition = None,
         sampler: Sampler = Sampler(),
         prefix: tuple[jax.Array, jax.Array] | None = None,
         prefilled: int = 0,
@@ -156,7 +156,7 @@ class Ensemble(nn.Module):
     # Linen would share what members happen to hold the same instance of, and nothing else: here
     # `shared` alone decides, so that ensembles that are equal have the same parameters.
 
-    def _initialise(self, x: Array, condition: Array | None) -> None:
+    def _initialise(self, x: Array, condition: Condition) -> None:
         """Sets the parameters of each member, or of the first for all."""
         if self.shared:
             init = [

@@ -13,7 +13,7 @@ import numpy as np
 
 from ar_jax.checks import check_integers, check_positive, check_shape, is_concrete
 from ar_jax.conditionals.base import Cache, Conditional, check_follows, lookup, shift
-from ar_jax.contexts import Context, Nothing, Vectors
+from ar_jax.contexts import Condition, Context, Nothing, Vectors, count_of, map_condition
 from ar_jax.decoding import (
     Guidance,
     GuidedSampler,
@@ -64,7 +64,7 @@ class AutoregressiveModel(nn.Module):
     def __call__(
         self,
         x: Array,
-        condition: Array | None = None,
+        condition: Condition = None,
         lengths: Array | None = None,
     ) -> jax.Array:
         """Log-probability of a batch of events.
@@ -89,11 +89,11 @@ class AutoregressiveModel(nn.Module):
             log_prob = jnp.where(jnp.arange(self.ordering.length) < lengths[:, None], log_prob, 0)
         return log_prob.sum(axis=1)
 
-    def step_log_probs(self, x: Array, condition: Array | None = None) -> jax.Array:
+    def step_log_probs(self, x: Array, condition: Condition = None) -> jax.Array:
         """log p(x_t | x_<t, y) of each step, in the ordering's order: `[batch, length]`, nats."""
         self.check(x, condition)
         steps = self.ordering.to_steps(jnp.asarray(x))
-        condition = None if condition is None else jnp.asarray(condition)
+        condition = map_condition(jnp.asarray, condition)
         encoded = self._encode(steps)
         context = self._context(condition, encoded)
         features = self.conditional(encoded, self.ordering, context, self._features)
@@ -102,7 +102,7 @@ class AutoregressiveModel(nn.Module):
         log_prob = self.head.log_prob(self.head.after(features, before), steps)
         return jnp.where(self.ordering.valid, log_prob, 0).sum(axis=-1)
 
-    def init_cache(self, batch: int, condition: Array | None = None) -> Cache:
+    def init_cache(self, batch: int, condition: Condition = None) -> Cache:
         """The conditional's cache before the first step."""
         blank = self._encode(self.blank(batch))
         return self.conditional.init_cache(blank, self.ordering, self._context(condition, blank))
@@ -124,7 +124,7 @@ class AutoregressiveModel(nn.Module):
         return cache, after.reshape(features.shape)
 
     def begin(
-        self, batch: int, condition: Array | None = None, first: jax.Array | None = None
+        self, batch: int, condition: Condition = None, first: jax.Array | None = None
     ) -> tuple[Cache, jax.Array]:
         """The cache after known first steps `[batch, n, step_size]`, and the last of these."""
         cache = self.init_cache(batch, condition)
@@ -154,7 +154,7 @@ class AutoregressiveModel(nn.Module):
     def decode(
         self,
         keys: jax.Array,
-        condition: jax.Array | None = None,
+        condition: Condition = None,
         sampler: Sampler = Sampler(),
         prefix: Known | None = None,
         prefilled: int = 0,
@@ -200,7 +200,7 @@ class AutoregressiveModel(nn.Module):
         parameters = jax.tree.leaves(self.variables.get("params", {}))
         return encoded.astype(jnp.result_type(*parameters) if parameters else encoded.dtype)
 
-    def _context(self, condition: Array | None, encoded: jax.Array) -> Vectors:
+    def _context(self, condition: Condition, encoded: jax.Array) -> Vectors:
         """The context's vectors, of the dtype of the encoded steps, and their mask."""
         if self.context.of_steps and condition is not None:
             condition = self._encode_cells(jnp.asarray(condition))
@@ -242,7 +242,7 @@ def sample(
     variables: Variables,
     key: jax.Array,
     *,
-    condition: Array | None = None,
+    condition: Condition = None,
     batch_size: int | None = None,
     sampler: Sampler = Sampler(),
     guidance: Guidance | None = None,
@@ -286,7 +286,7 @@ def stream(
     variables: Variables,
     key: jax.Array,
     *,
-    condition: Array | None = None,
+    condition: Condition = None,
     batch_size: int | None = None,
     sampler: Sampler = Sampler(),
     guidance: Guidance | None = None,
@@ -345,7 +345,7 @@ class Given:
     batch: int
     """How many events are asked for; with guidance, twice as many are drawn."""
     keys: jax.Array
-    condition: jax.Array | None
+    condition: Condition
     sampler: Sampler | GuidedSampler
     prefix: Known | None
     prefilled: int
@@ -366,7 +366,7 @@ class Given:
 def check_given(
     model: Model,
     key: jax.Array,
-    condition: Array | None,
+    condition: Condition,
     batch_size: int | None,
     sampler: Sampler,
     guidance: Guidance | None,
@@ -374,16 +374,16 @@ def check_given(
     prefix_lengths: Array | None,
 ) -> Given:
     """Checks what events are drawn from; the arguments are those of `sample`."""
-    given = {"condition": condition, "prefix": prefix}
-    sizes = {name: len(np.atleast_1d(x)) for name, x in given.items() if x is not None}
-    sizes |= {} if batch_size is None else {"batch_size": int(batch_size)}
+    sizes = {"condition": count_of(condition), "prefix": None if prefix is None else len(prefix)}
+    sizes |= {"batch_size": None if batch_size is None else int(batch_size)}
+    sizes = {name: size for name, size in sizes.items() if size is not None}
     if len(set(sizes.values())) != 1 or min(sizes.values()) < 1:
         raise ValueError(
             "batch_size: expected it, a condition or a prefix to say how many events to draw, and "
             f"all to agree on at least 1, got {sizes or 'none of them'}"
         )
     (batch,) = set(sizes.values())
-    condition = None if condition is None else jnp.asarray(condition)
+    condition = map_condition(jnp.asarray, condition)
     model.check_parts()
     model.context.check(condition, batch)
     if all(map(is_concrete, jax.tree.leaves(sampler))):
@@ -406,16 +406,18 @@ def check_given(
         )
     if condition is None:
         raise ValueError("guidance: expected a condition as well, got None")
-    negative = guidance.negative
+    negative = map_condition(jnp.asarray, guidance.negative)
     if negative is None:
         negative = model.context.missing(condition)
         model.context.check(None, batch)  # which tells why there may be no absence
     model.context.check(negative, batch)
+    shapes, others = (jax.tree.map(jnp.shape, y) for y in (condition, negative))
+    if shapes != others:
+        raise ValueError(f"guidance: expected a negative of shape {shapes}, got {others}; pad one")
+    condition = jax.tree.map(lambda *y: jnp.concatenate(y), condition, negative)
     keys, known = jax.tree.map(lambda x: jnp.concatenate([x, x]), (keys, known))
     guided = GuidedSampler(sampler, jnp.asarray(guidance.scale, float))
-    return Given(
-        batch, keys, jnp.concatenate([condition, jnp.asarray(negative)]), guided, known, prefilled
-    )
+    return Given(batch, keys, condition, guided, known, prefilled)
 
 
 @partial(jax.jit, static_argnames="model")

@@ -41,7 +41,17 @@ from ar_jax.conditionals import (
     WaveNet,
 )
 from ar_jax.conditionals.base import Conditional, check_follows
-from ar_jax.contexts import ClassLabel, Context, Nothing, Tokens, Vector
+from ar_jax.contexts import (
+    ClassLabel,
+    Context,
+    Image,
+    Nothing,
+    Series,
+    Set,
+    Several,
+    Tokens,
+    Vector,
+)
 from ar_jax.heads import (
     Bernoulli,
     Categorical,
@@ -218,6 +228,9 @@ HEADS: list[tuple[Head, Event, Event]] = [  # with event and block
     ),
 ]
 
+SERIES = np.random.default_rng(0).normal(size=(16, 4, 3))
+SERIES[::2, 3], SERIES[::3, 1, 2] = np.nan, np.nan  # rows that are not there, an unknown number
+
 CONTEXTS: list[tuple[Context, Any]] = [  # with conditions
     (Nothing(), None),
     (ClassLabel(10, width=6), np.arange(10)),
@@ -225,6 +238,13 @@ CONTEXTS: list[tuple[Context, Any]] = [  # with conditions
     (Vector(3, dropout=0.5), np.random.default_rng(0).normal(size=(16, 3))),
     (Tokens(5, 4, dropout=0.5), np.random.default_rng(0).integers(0, 5, (16, 4))),
     (Tokens(5, 6, width=8), np.array([[3, 1, 4, -1, -1]])),
+    (Image((4, 6, 3), (2, 3), dropout=0.5), np.random.default_rng(0).normal(size=(16, 4, 6, 3))),
+    (Series(3, 5, dropout=0.5), SERIES),
+    (Set(3, 5, dropout=0.5), SERIES),
+    (
+        Several((ClassLabel(10, dropout=0.5), Series(3, 5, dropout=0.5))),
+        (np.arange(16) % 10, SERIES),
+    ),
 ]
 
 
@@ -385,7 +405,7 @@ def part_name(part: Any) -> str:
 def test_a_model_sums_to_one_and_samples_what_it_scores(parts: Any) -> None:
     conditional, ordering, (head, event, block), (context, conditions) = parts
     model = ar.AutoregressiveModel(ordering(event, block), conditional, head, context)
-    condition = None if conditions is None else conditions[:1]
+    condition = jax.tree.map(lambda y: y[:1], conditions)
     ar.testing.check_model(model, condition)
 
 
@@ -469,7 +489,7 @@ LARGER = [
 def test_drawing_costs_what_scoring_costs(
     context: Context, condition: Any, conditional: Conditional, ordering: Ordering, head: Head
 ) -> None:
-    condition = None if condition is None else condition[:1]
+    condition = jax.tree.map(lambda y: y[:1], condition)
     ar.testing.check_work(ar.AutoregressiveModel(ordering, conditional, head, context), condition)
 
 

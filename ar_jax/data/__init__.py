@@ -21,7 +21,7 @@ from ar_jax.data.sources import (
 )
 from ar_jax.data.tables import continuous_columns, group_fold, spread_over_resolution
 from ar_jax.data.tfds import tfds_images, tfds_text
-from ar_jax.data.tokenizers import Bytes, Characters
+from ar_jax.data.tokenizers import BPE, Bytes, Characters, Tokenizer, prompts
 from ar_jax.data.transforms import (
     Transform,
     binarise,
@@ -33,6 +33,7 @@ from ar_jax.data.transforms import (
 )
 
 __all__ = [
+    "BPE",
     "Arrays",
     "Bytes",
     "Characters",
@@ -40,6 +41,7 @@ __all__ = [
     "EvaluationBatches",
     "Source",
     "Splits",
+    "Tokenizer",
     "Transform",
     "binarise",
     "contiguous_split",
@@ -50,6 +52,7 @@ __all__ = [
     "group_fold",
     "mu_law",
     "mu_law_inverse",
+    "prompts",
     "read_fasta",
     "read_image",
     "read_images",

@@ -1,7 +1,7 @@
 """Batches: dictionaries of arrays.
 
-"x" `[batch, *event]`, "y" `[batch, ...]` where there are conditions, and "mask" `[batch]` where
-some rows only fill the batch up.
+"x" `[batch, *event]`, "y" `[batch, ...]` where there are conditions (a tuple where there are
+several), and "mask" `[batch]` where some rows only fill the batch up.
 """
 
 from collections.abc import Iterator
@@ -35,9 +35,7 @@ def training_batches(
     if seed < 0:
         raise ValueError(f"seed: expected at least 0, got {seed}")
 
-    def transformed(
-        batch: dict[str, np.ndarray], rng: np.random.Generator
-    ) -> dict[str, np.ndarray]:
+    def transformed(batch: dict[str, Any], rng: np.random.Generator) -> dict[str, Any]:
         return batch | {"x": transform(batch["x"], rng)}
 
     rows = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat().batch(batch_size)
@@ -64,7 +62,7 @@ class EvaluationBatches:
     def __len__(self) -> int:
         return -(-len(self.source) // self.batch_size)
 
-    def __iter__(self) -> Iterator[dict[str, np.ndarray]]:
+    def __iter__(self) -> Iterator[dict[str, Any]]:
         for start in range(0, len(self.source), self.batch_size):
             rows = start + np.arange(self.batch_size)
             mask = rows < len(self.source)

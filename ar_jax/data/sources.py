@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sized
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
+import jax
 import numpy as np
 
 from ar_jax.checks import check_positive
@@ -20,7 +21,7 @@ class Source(Protocol):
 
     def __len__(self) -> int: ...
 
-    def batch(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+    def batch(self, rows: np.ndarray) -> dict[str, Any]:
         """The given rows as "x" `[batch, *event]` and, with conditions, "y" `[batch, ...]`."""
         ...
 
@@ -31,27 +32,29 @@ class Arrays:
 
     Attributes:
       x: events `[examples, *event]`.
-      y: their conditions `[examples, ...]`, or None; the model's context checks them.
+      y: their conditions `[examples, ...]`, a tuple of several, or None; the model's context checks
+        them.
 
     Raises:
       ValueError: when x and y differ in length, or x holds NaN or infinity.
     """
 
     x: np.ndarray
-    y: np.ndarray | None = None
+    y: np.ndarray | tuple[np.ndarray, ...] | None = None
 
     def __post_init__(self) -> None:
-        if self.y is not None and len(self.y) != len(self.x):
-            raise ValueError(f"y: expected {len(self.x)} rows, as in x, got {len(self.y)}")
+        for y in jax.tree.leaves(self.y):
+            if len(y) != len(self.x):
+                raise ValueError(f"y: expected {len(self.x)} rows, as in x, got {len(y)}")
         _check_finite("x", self.x)
 
     def __len__(self) -> int:
         return len(self.x)
 
-    def batch(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+    def batch(self, rows: np.ndarray) -> dict[str, Any]:
         """The given rows as "x" `[batch, *event]` and, with conditions, "y" `[batch, ...]`."""
         x = {"x": self.x[rows]}
-        return x if self.y is None else x | {"y": self.y[rows]}
+        return x if self.y is None else x | {"y": jax.tree.map(lambda y: y[rows], self.y)}
 
     def transformed(self, transform: Transform, seed: int) -> "Arrays":
         """These examples with a transform's randomness drawn once and for all."""
@@ -96,7 +99,7 @@ class Chunks:
     def __len__(self) -> int:
         return (len(self.tokens) - self.preceding - self.length) // self.stride + 1
 
-    def batch(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+    def batch(self, rows: np.ndarray) -> dict[str, Any]:
         """The given windows as "x" `[batch, length, ...]`, and "y" if something precedes."""
         offsets = np.arange(self.preceding + self.length)
         windows = self.tokens[np.asarray(rows)[:, None] * self.stride + offsets]

@@ -1,11 +1,53 @@
 """Text as integers, and back."""
 
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
-from ar_jax.checks import check_integers
+from ar_jax.checks import check_integers, check_positive
+
+
+class Tokenizer(Protocol):
+    """Text as integers, and back: `Bytes`, `Characters`, `BPE`."""
+
+    @property
+    def vocabulary(self) -> int: ...
+    def encode(self, text: str) -> np.ndarray: ...
+    def decode(self, tokens: np.ndarray) -> str: ...
+
+
+def prompts(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> np.ndarray:
+    """Texts as the conditions of the context `Tokens(tokenizer.vocabulary, length)`.
+
+    Args:
+      tokenizer: any.
+      texts: one for each example; an empty one is an absent condition.
+      length: the most tokens of a text.
+
+    Returns:
+      int32 `[texts, length]`, with -1 after the end of each.
+
+    Raises:
+      ValueError: when a text has more tokens, or characters that the tokenizer does not know.
+    """
+    check_positive(length=length)
+    if isinstance(texts, str):
+        raise ValueError(f"texts: expected several, got one; write [{texts!r}]")
+    padded = np.full((len(texts), length), -1, np.int32)
+    for i, (row, text) in enumerate(zip(padded, texts, strict=True)):
+        tokens = tokenizer.encode(text)
+        if len(tokens) > length:
+            raise ValueError(
+                f"texts: expected at most {length} tokens, got {len(tokens)} in number {i}; "
+                "shorten it, or give the context a greater length"
+            )
+        row[: len(tokens)] = tokens
+    return padded
 
 
 @dataclass(frozen=True)
@@ -75,3 +117,114 @@ class Characters:
     @cached_property
     def _integers(self) -> dict[str, int]:
         return {symbol: integer for integer, symbol in enumerate(self.symbols)}
+
+
+@dataclass(frozen=True)
+class BPE:
+    """Byte-pair encoding (arXiv 1508.07909) of the bytes of UTF-8: every text can be encoded.
+
+    By the library `tokenizers`, which the extra "text" installs.
+
+    Attributes:
+      content: of a `tokenizer.json`, as the library writes it.
+
+    Raises:
+      ValueError: when it is none of bytes, or one that does not give every text back.
+    """
+
+    content: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        model = json.loads(self._tokenizer.to_str())["model"]
+        alphabet = _library().pre_tokenizers.ByteLevel.alphabet()
+        if model["type"] != "BPE" or model["dropout"] or not set(alphabet) <= set(model["vocab"]):
+            raise ValueError(
+                "content: expected a BPE that knows all 256 bytes and has no dropout, "
+                f"got {model['type']} of {len(model['vocab'])} symbols"
+            )
+        for text in ("A \u00e9e\u0301\ufb01\r\n\t ", " A"):  # nothing is folded, added or stripped
+            self.encode(text)
+
+    @classmethod
+    def train(cls, texts: Iterable[str], vocabulary: int) -> "BPE":
+        """Merges the pairs that are most frequent, within words: the same texts, the same merges.
+
+        Args:
+          texts: to count pairs in.
+          vocabulary: how many symbols, of which 256 are the bytes; it becomes smaller where no more
+            pair occurs twice.
+        """
+        if isinstance(texts, str):
+            raise ValueError("texts: expected several, got one; write [text]")
+        if vocabulary < 256:
+            raise ValueError(f"vocabulary: expected at least the 256 bytes, got {vocabulary}")
+        library = _library()
+        bytes_of = library.pre_tokenizers.ByteLevel
+        tokenizer = library.Tokenizer(library.models.BPE())
+        tokenizer.pre_tokenizer = bytes_of(add_prefix_space=False)
+        tokenizer.decoder = library.decoders.ByteLevel()
+        trainer = library.trainers.BpeTrainer(
+            vocab_size=vocabulary,
+            min_frequency=2,
+            initial_alphabet=bytes_of.alphabet(),
+            show_progress=False,
+        )
+        tokenizer.train_from_iterator(texts, trainer)
+        return cls(tokenizer.to_str())
+
+    @classmethod
+    def load(cls, path: Path | str) -> "BPE":
+        """Reads a `tokenizer.json`, of `save` or of a checkpoint such as GPT-2's."""
+        return cls(Path(path).read_text(encoding="utf-8"))
+
+    def save(self, path: Path | str) -> None:
+        """Writes a `tokenizer.json`."""
+        Path(path).write_text(self.content, encoding="utf-8")
+
+    @cached_property
+    def vocabulary(self) -> int:
+        """The number of symbols."""
+        return max(self._tokenizer.get_vocab().values()) + 1
+
+    def encode(self, text: str) -> np.ndarray:
+        """int32 `[symbols]`, 0 ... vocabulary - 1, without marks of a beginning or an end."""
+        text.encode()  # refuses half of a surrogate pair, as `Bytes` does
+        tokens = self._tokenizer.encode(text, add_special_tokens=False).ids
+        if (back := self._decode(tokens)) != text:
+            pairs = enumerate(zip(text, back, strict=False))
+            place = next((i for i, (a, b) in pairs if a != b), min(len(text), len(back)))
+            raise ValueError(
+                "content: expected a tokenizer that gives every text back, got "
+                f"{back[place : place + 9]!r} of {text[place : place + 9]!r}"
+            )
+        return np.array(tokens, np.int32)
+
+    def decode(self, tokens: np.ndarray) -> str:
+        """The text of `[symbols]`; a replacement character stands for what is not UTF-8."""
+        check_integers("tokens", tokens, 0, self.vocabulary - 1)
+        return self._decode(np.asarray(tokens).tolist())
+
+    def _decode(self, tokens: list[int]) -> str:
+        return self._tokenizer.decode(tokens, skip_special_tokens=False)
+
+    @cached_property
+    def _tokenizer(self) -> Any:
+        library = _library()
+        try:
+            tokenizer = library.Tokenizer.from_str(self.content)
+        except Exception as error:  # the library raises no narrower one
+            reason = " ".join(str(error).split())
+            raise ValueError(f"content: expected that of a tokenizer.json, got {reason}") from error
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        return tokenizer
+
+
+def _library() -> Any:
+    try:
+        import tokenizers
+    except ImportError as error:
+        raise ImportError(
+            f"tokenizers: expected it to be installed, got {error}: pip install 'ar_jax[text]'"
+        ) from error
+    return tokenizers

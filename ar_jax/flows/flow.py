@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from ar_jax.checks import check_floats, check_positive, check_shape
 from ar_jax.conditionals.base import Conditional, check_follows
-from ar_jax.contexts import Context, Nothing, Vectors
+from ar_jax.contexts import Condition, Context, Nothing, Vectors, map_condition
 from ar_jax.decoding import Sampler
 from ar_jax.flows.transforms import Transform
 from ar_jax.heads.base import Head, widen
@@ -141,14 +141,14 @@ class Flow(nn.Module, ABC):
         self.stack = [Bijection(layer) for layer in self.layers]
 
     @abstractmethod
-    def to_noise(self, x: Array, condition: Array | None = None) -> Mapped:
+    def to_noise(self, x: Array, condition: Condition = None) -> Mapped:
         """The noise that gives events x `[batch, *event]`, and log |det dz/dx|."""
 
     @abstractmethod
-    def to_event(self, z: Array, condition: Array | None = None) -> Mapped:
+    def to_event(self, z: Array, condition: Condition = None) -> Mapped:
         """The events that noise z `[batch, *event]` gives, and log |det dx/dz|."""
 
-    def __call__(self, x: Array, condition: Array | None = None) -> jax.Array:
+    def __call__(self, x: Array, condition: Condition = None) -> jax.Array:
         """Log-density of a batch of events.
 
         Args:
@@ -170,7 +170,7 @@ class Flow(nn.Module, ABC):
     def decode(
         self,
         keys: jax.Array,
-        condition: jax.Array | None = None,
+        condition: Condition = None,
         sampler: Sampler = Sampler(),
         prefix: Any = None,
         prefilled: int = 0,
@@ -197,7 +197,7 @@ class Flow(nn.Module, ABC):
         x, log_slope = self.to_event(z, condition)
         return x, log_prob.reshape(keys.shape).sum(axis=1) - log_slope
 
-    def _forward(self, x: Array, condition: Array | None) -> Mapped:
+    def _forward(self, x: Array, condition: Condition) -> Mapped:
         """Through the layers from the first to the last, each in one pass."""
         y, context, total = jnp.asarray(x), self._context(condition, len(x)), jnp.zeros(len(x))
         for bijection in self.stack:
@@ -205,7 +205,7 @@ class Flow(nn.Module, ABC):
             total += log_slope
         return y, total
 
-    def _inverse(self, y: Array, condition: Array | None) -> Mapped:
+    def _inverse(self, y: Array, condition: Condition) -> Mapped:
         """Back through the layers from the last to the first, each step by step."""
         x, context, total = jnp.asarray(y), self._context(condition, len(y)), jnp.zeros(len(y))
         for bijection in reversed(self.stack):
@@ -213,8 +213,8 @@ class Flow(nn.Module, ABC):
             total += log_slope
         return x, total
 
-    def _context(self, condition: Array | None, batch: int) -> Vectors:
-        return self.context(None if condition is None else jnp.asarray(condition), batch)
+    def _context(self, condition: Condition, batch: int) -> Vectors:
+        return self.context(map_condition(jnp.asarray, condition), batch)
 
     @property
     def ordering(self) -> Ordering:
@@ -260,10 +260,10 @@ class MAF(Flow):
     the autoregressive neural spline flow (arXiv 1906.04032).
     """
 
-    def to_noise(self, x: Array, condition: Array | None = None) -> Mapped:
+    def to_noise(self, x: Array, condition: Condition = None) -> Mapped:
         return self._forward(x, condition)
 
-    def to_event(self, z: Array, condition: Array | None = None) -> Mapped:
+    def to_event(self, z: Array, condition: Condition = None) -> Mapped:
         return self._inverse(z, condition)
 
 
@@ -274,8 +274,8 @@ class IAF(Flow):
     given events, `length` steps for each layer; training by likelihood goes through those steps.
     """
 
-    def to_noise(self, x: Array, condition: Array | None = None) -> Mapped:
+    def to_noise(self, x: Array, condition: Condition = None) -> Mapped:
         return self._inverse(x, condition)
 
-    def to_event(self, z: Array, condition: Array | None = None) -> Mapped:
+    def to_event(self, z: Array, condition: Condition = None) -> Mapped:
         return self._forward(z, condition)

@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ar_jax.contexts import map_condition
+
 TOLERANCE = 1e-9
 """Absolute and relative, for two ways of computing the same in float64."""
 
@@ -40,6 +42,6 @@ def close(got: Any, wanted: Any, law: str) -> None:
     np.testing.assert_allclose(got, wanted, TOLERANCE, TOLERANCE, equal_nan=False, err_msg=law)
 
 
-def resized(x: Any, count: int) -> np.ndarray:
-    """`[count, ...]`: the rows of x, over and over."""
-    return np.resize(x, (count, *np.shape(x)[1:]))
+def resized(x: Any, count: int) -> Any:
+    """`[count, ...]`: the rows of an array, or of each array of a tuple, over and over."""
+    return map_condition(lambda rows: np.resize(rows, (count, *np.shape(rows)[1:])), x)

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from ar_jax.contexts import map_condition
 from ar_jax.decoding import Sampler
 from ar_jax.flows import Flow, Transform
 from ar_jax.heads import Reals
@@ -66,8 +67,8 @@ def check_flow(flow: Flow, condition: Any = None) -> None:
     """
     count, size, event = 4096, math.prod(flow.ordering.event), flow.ordering.event
     x, z = np.random.default_rng(0).normal(size=(2, 8, *event))
-    conditions = None if condition is None else resized(condition, count)
-    y = None if conditions is None else conditions[:8]
+    conditions = resized(condition, count)
+    y = resized(condition, 8)
 
     @jax.jit
     def round_trips(variables: Any, x: jax.Array, z: jax.Array, y: Any) -> Any:
@@ -112,14 +113,14 @@ def check_flow(flow: Flow, condition: Any = None) -> None:
         )
         close(greedy, again, "greedy does not depend on the key")
         if conditions is not None:
-            others = resized(np.roll(np.asarray(condition), 1, axis=0), count)
+            others = map_condition(lambda y: np.roll(y, 1, axis=0), conditions)
             assert np.all(score(variables, x) != score(variables, x, others)), "y is heard"
         # Smaller parameters: with random ones of size 1 a density can be too steep for the
         # rounding of x itself, and for quadrature.
         calm = jax.tree.map(lambda x: 0.3 * x, variables)
         wide = score(calm, x)
         if size == 2:
-            one = None if conditions is None else conditions[:1].repeat(count, axis=0)
+            one = resized(resized(condition, 1), count)
             nodes, weights = quadrature(Reals(), 300)
             places = [place.ravel() for place in np.indices((len(nodes),) * 2)]
             points = np.stack([nodes[place] for place in places], axis=-1)

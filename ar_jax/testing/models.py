@@ -35,7 +35,7 @@ def check_model(model: AutoregressiveModel, condition: Any = None) -> None:
         variables = variables if finite else calm
 
         def tiled(batch: int) -> Any:
-            return None if condition is None else np.repeat(np.asarray(condition), batch, axis=0)
+            return resized(condition, batch)
 
         @jax.jit
         def log_probs(variables: Any, x: jax.Array) -> jax.Array:

@@ -103,7 +103,7 @@ def _split(batch: Batch, parts: int) -> dict[str, jax.Array]:
         raise ValueError(
             f"micro_batches: expected a divisor of the {rows} rows of a device, got {parts}"
         )
-    return {name: jnp.reshape(a, (parts, -1, *a.shape[1:])) for name, a in batch.items()}
+    return jax.tree.map(lambda a: jnp.reshape(a, (parts, -1, *a.shape[1:])), dict(batch))
 
 
 def make_eval_step(model: Model) -> Callable[[Any, Batch], Scalars]:

@@ -1,11 +1,22 @@
+import json
+from collections import Counter
+from itertools import pairwise
+
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from ar_jax.data import Bytes, Characters
+from ar_jax.contexts import Tokens
+from ar_jax.data import BPE, Bytes, Characters, prompts
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+VERSE = ["low low low low low", "lower lower", "newest newest newest", "widest widest widest"]
+
+
+@pytest.fixture(scope="module")
+def bpe():
+    return BPE.train(VERSE * 3, 270)
 
 
 @settings(deadline=None)
@@ -66,7 +77,132 @@ def test_tokens_outside_the_vocabulary_are_refused(tokenizer, high, outside):
         tokenizer.decode(np.array([0, token]))
 
 
-def test_no_text_is_no_tokens():
-    for tokenizer in (Bytes(), Characters("a")):
+def test_no_text_is_no_tokens(bpe):
+    for tokenizer in (Bytes(), Characters("a"), bpe):
         assert len(tokenizer.encode("")) == 0
         assert tokenizer.decode(np.zeros(0, np.int32)) == ""
+
+
+@settings(deadline=None)
+@given(text=TEXTS)
+@example(text=" lowest\r\n\x00 \ufeffe\u0301\u00e9 <|endoftext|> \U0001f600")
+def test_byte_pairs_give_every_text_back(bpe, text):
+    tokens = bpe.encode(text)
+    assert tokens.dtype == np.int32
+    assert len(tokens) <= len(text.encode())
+    assert bpe.decode(tokens) == text
+
+
+def test_byte_pairs_that_are_not_utf_8_are_replaced(bpe):
+    assert bpe.decode(bpe.encode("é")[:1]) == "\ufffd"
+
+
+def test_the_pairs_that_occur_most_are_merged_first(bpe):
+    """By a second implementation of arXiv 1508.07909, over the words of the texts."""
+    texts = VERSE * 3
+    words = Counter(
+        tuple(("Ġ" if i else "") + word) for t in texts for i, word in enumerate(t.split())
+    )
+    model = json.loads(bpe.content)["model"]
+    assert len(model["merges"]) == bpe.vocabulary - 256 == 14
+    for left, right in model["merges"]:
+        pairs = Counter()
+        for word, count in words.items():
+            for pair in pairwise(word):
+                pairs[pair] += count
+        assert pairs[left, right] == max(pairs.values())  # of equals, any may come first
+        merged = Counter()
+        for word, count in words.items():
+            symbols, rest = [], list(word)
+            while rest:
+                both = rest[:2] == [left, right]
+                symbols.append(left + right if both else rest[0])
+                rest = rest[2 if both else 1 :]
+            merged[tuple(symbols)] += count
+        words = merged
+
+
+def test_the_same_texts_give_the_same_merges_in_whatever_order(bpe, tmp_path):
+    again = BPE.train(reversed(VERSE * 3), 270)
+    assert again == bpe
+    bpe.save(tmp_path / "tokenizer.json")
+    loaded = BPE.load(tmp_path / "tokenizer.json")
+    assert loaded == bpe
+    np.testing.assert_array_equal(loaded.encode("slower"), bpe.encode("slower"))
+
+
+def test_a_vocabulary_ends_where_no_pair_occurs_twice():
+    assert BPE.train(["abc"], 300).vocabulary == 256
+    assert BPE.train([], 300).vocabulary == 256
+
+
+def test_cutting_and_padding_of_a_file_are_left_out(bpe):
+    content = json.loads(bpe.content)
+    cut = {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0}
+    same = BPE(json.dumps(content | {"truncation": cut}))
+    np.testing.assert_array_equal(same.encode("lowest low"), bpe.encode("lowest low"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"normalizer": {"type": "NFC"}}, "gives every text back, got 'é"),
+        ({"normalizer": {"type": "Lowercase"}}, "gives every text back, got 'a"),
+        ({"model": {"dropout": 0.1}}, "has no dropout"),
+        (
+            {"model": {"vocab": {"a": 0}, "merges": []}},
+            "knows all 256 bytes .* got BPE of 1 symbols",
+        ),
+        ({"pre_tokenizer": {"add_prefix_space": True}}, "back, got ' A"),
+        ({"model": {"type": "Unknown"}}, "content: expected that of a tokenizer.json, got"),
+    ],
+)
+def test_a_tokenizer_that_does_not_give_every_text_back_is_refused(bpe, change, message):
+    content = json.loads(bpe.content)
+    for key, value in change.items():
+        content[key] = (content[key] or {}) | value
+    with pytest.raises(ValueError, match=message):
+        BPE(json.dumps(content))
+
+
+@pytest.mark.parametrize(
+    ("attempt", "message"),
+    [
+        (lambda bpe: BPE("no json"), "content: expected that of a tokenizer.json, got"),
+        (lambda bpe: BPE.train("one text", 300), "texts: expected several, got one"),
+        (lambda bpe: BPE.train(VERSE, 255), "vocabulary: expected at least the 256 bytes, got 255"),
+        (
+            lambda bpe: bpe.decode(np.array([270])),
+            "tokens: expected integers 0 ... 269, got values",
+        ),
+        (lambda bpe: bpe.decode(np.array([-1])), "tokens: expected integers 0 ... 269, got values"),
+        (lambda bpe: bpe.encode("\ud800"), "surrogates not allowed"),
+        (lambda bpe: prompts(bpe, "one text", 9), r"texts: expected several, got one; write \["),
+        (lambda bpe: prompts(bpe, ["low"], 0), "length: expected at least 1, got 0"),
+        (
+            lambda _: prompts(Bytes(), ["a", "abc"], 2),
+            "at most 2 tokens, got 3 in number 1; shorten",
+        ),
+        (lambda _: prompts(Characters("ab"), ["a", "é"], 2), "got 'é' at position 0"),
+    ],
+)
+def test_bad_texts_are_named(bpe, attempt, message):
+    with pytest.raises(ValueError, match=message) as error:
+        attempt(bpe)
+    assert "\n" not in str(error.value)
+
+
+def test_texts_become_padded_prompts(bpe):
+    padded = prompts(Bytes(), ["ab", "", "c"], 3)
+    assert padded.dtype == np.int32
+    np.testing.assert_array_equal(padded, [[97, 98, -1], [-1, -1, -1], [99, -1, -1]])
+    texts = ["lower", "", "widest"]
+    back = [bpe.decode(row[row >= 0]) for row in prompts(bpe, texts, 8)]
+    assert back == texts
+
+
+def test_an_empty_prompt_is_the_absence_of_one(bpe):
+    y = prompts(bpe, ["low", ""], 4)
+    Tokens(bpe.vocabulary, 4, dropout=0.1).check(y, 2)
+    with pytest.raises(ValueError, match="condition: expected one for every example, since"):
+        Tokens(bpe.vocabulary, 4).check(y, 2)

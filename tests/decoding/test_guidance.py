@@ -8,7 +8,7 @@ import pytest
 
 import ar_jax as ar
 from ar_jax.conditionals import GRU, MADE, Transformer
-from ar_jax.contexts import ClassLabel, FirstToken, Nothing, Tokens, Vector
+from ar_jax.contexts import ClassLabel, FirstToken, Nothing, Vector
 from ar_jax.heads import (
     Bernoulli,
     Categorical,
@@ -127,17 +127,3 @@ def test_guidance_without_what_it_leads_away_from_is_refused(context, y, negativ
     size = {"batch_size": 1} if y is None else {"condition": y}
     with pytest.raises(ValueError, match=f"^{message}"):
         ar.sample(model, {}, jax.random.key(0), guidance=ar.Guidance(1.0, negative), **size)
-
-
-@pytest.mark.parametrize(
-    ("context", "y"),
-    [(ClassLabel(3, dropout=0.1), [0, 2]), (Vector(2, dropout=0.1), [[0.5, 1], [2, 3]]),
-     (Tokens(4, 3, dropout=0.1), [[1, 2], [3, -1]])],
-    ids=lambda x: type(x).__name__,
-)  # fmt: skip
-def test_what_stands_for_no_condition_is_the_absence_of_it(context, y):
-    y = np.array(y)
-    variables = random_variables(context, y, len(y))
-    missing, mask = context.apply(variables, context.missing(y), len(y))
-    absent, one = context.apply(variables, None, len(y))
-    np.testing.assert_array_equal(missing[mask], absent[one])
