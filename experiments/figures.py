@@ -203,7 +203,6 @@ def draw_reliability(path: Path, panels: Mapping[str, Mapping[str, Reliability]]
         ax.plot([0, 1], [0, 1], color="gray", linestyle=":", label="calibrated")
         for name, curve in curves.items():
             seen = curve.count > 0
-            # Of a bin's accuracy, were it right with its accuracy: empty bins have no point.
             error = np.sqrt(curve.accuracy * (1 - curve.accuracy) / np.maximum(curve.count, 1))
             told = f"{name}, error {100 * curve.expected_calibration_error:.2f} %"
             ax.errorbar(

@@ -64,9 +64,6 @@ from experiments.run import (
 )
 
 PROGRAM = "python -m experiments.generative_classification"
-BATCH = 100
-"""Images that are scored side by side."""
-
 Trained = TypeVar("Trained", bound=Experiment)
 
 
@@ -159,7 +156,7 @@ def classification(
     labels = {"validation": np.asarray(validation.y), "test": np.asarray(test.y)}
 
     def by_bayes(variables: Any, images: Arrays) -> np.ndarray:
-        batches = EvaluationBatches(images, BATCH)
+        batches = EvaluationBatches(images, generative.batch_size)
         return log_likelihoods(generative.model, variables, batches, np.arange(CLASSES))
 
     def by_itself(variables: Any, images: Arrays) -> np.ndarray:
@@ -260,7 +257,7 @@ def rejection(given: Comparison, models: Mapping[str, GreyImages]) -> dict[str, 
 def bits_of(model: GreyImages, variables: Any, images: Arrays) -> np.ndarray:
     """-log2 p(x), without a class: `[examples]`."""
     nobody = np.array([-1])  # the absence of a class
-    batches = EvaluationBatches(images, BATCH)
+    batches = EvaluationBatches(images, model.batch_size)
     return -log_likelihoods(model.model, variables, batches, nobody)[:, 0] / np.log(2)
 
 
