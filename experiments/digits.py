@@ -15,11 +15,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-import jax.numpy as jnp
+import numpy as np
 
 import ar_jax as ar
 from ar_jax.data import EvaluationBatches, Splits, digits
-from ar_jax.evaluation import accuracy
+from ar_jax.evaluation import bayes, hits, log_likelihoods
 from ar_jax.training import AdamW, Training
 from experiments.images import CLASSES, ImageExperiment
 from experiments.run import main
@@ -53,8 +53,9 @@ class Digits(ImageExperiment):
 
     def figures(self, variables: Any) -> dict[str, Any]:
         batches = EvaluationBatches(self.splits.test, self.batch_size)
-        bayes = accuracy(self.model, variables, batches, log_prior=jnp.zeros(CLASSES))
-        return super().figures(variables) | {"bayes_accuracy": bayes}
+        scores = log_likelihoods(self.model, variables, batches, np.arange(CLASSES))
+        right = hits(np.asarray(bayes(scores)), self.splits.test.y)
+        return super().figures(variables) | {"bayes_accuracy": float(right.mean())}
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
+from ar_jax.evaluation import Reliability
+
 
 def draw_images(
     path: Path, panels: Mapping[str, np.ndarray], levels: int, names: Sequence[str] = ()
@@ -183,4 +185,64 @@ def draw_dots(path: Path, figures: Mapping[str, tuple[float, float]], unit: str)
     ax.set_yticks(range(len(ordered)), [name for name, _ in ordered])
     ax.set_xlabel(f"{unit}, ± 2 standard errors")
     ax.grid(alpha=0.3)
+    figure.savefig(path, dpi=120)
+
+
+def draw_reliability(path: Path, panels: Mapping[str, Mapping[str, Reliability]]) -> None:
+    """Accuracy over confidence, side by side, and below it how often there is that confidence.
+
+    Args:
+      path: of the PNG.
+      panels: curves, each under its name, under the titles of the panels.
+    """
+    figure = Figure(figsize=(4.5 * len(panels), 6), layout="constrained")
+    axes = figure.subplots(
+        2, len(panels), squeeze=False, sharex=True, sharey="row", height_ratios=(3, 1)
+    )
+    for (ax, below), (title, curves) in zip(axes.T, panels.items(), strict=True):
+        ax.plot([0, 1], [0, 1], color="gray", linestyle=":", label="calibrated")
+        for name, curve in curves.items():
+            seen = curve.count > 0
+            error = np.sqrt(curve.accuracy * (1 - curve.accuracy) / np.maximum(curve.count, 1))
+            told = f"{name}, error {100 * curve.expected_calibration_error:.2f} %"
+            ax.errorbar(
+                curve.confidence[seen], curve.accuracy[seen], 2 * error[seen],
+                marker="o", markersize=4, capsize=2, label=told,
+            )  # fmt: skip
+            edges = np.linspace(0, 1, len(curve.count) + 1)
+            below.stairs(curve.count, edges, linewidth=1.5)
+        ax.set_title(title)
+        ax.set_ylim(-0.02, 1.02)
+        ax.legend(loc="upper left")
+        ax.grid(alpha=0.3)
+        below.set_yscale("log")
+        below.set_xlabel("confidence")
+        below.grid(alpha=0.3)
+    axes[0, 0].set_ylabel("accuracy, ± 2 standard errors")
+    axes[1, 0].set_ylabel("examples")
+    figure.savefig(path, dpi=120)
+
+
+def draw_histograms(
+    path: Path, panels: Mapping[str, Mapping[str, np.ndarray]], units: Sequence[str]
+) -> None:
+    """Distributions of several samples, row by row.
+
+    Args:
+      path: of the PNG.
+      panels: samples `[count]`, each under its name, under the titles of the panels.
+      units: of the columns.
+    """
+    columns = len(units)
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(5 * columns, 2.8 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for i, (ax, (title, samples)) in enumerate(zip(axes, panels.items(), strict=True)):
+        edges = np.histogram_bin_edges(np.concatenate(list(samples.values())), 60)
+        for name, values in samples.items():
+            ax.hist(values, edges, density=True, alpha=0.6, label=name)
+        ax.set_title(title, fontsize=10)
+        ax.set_xlabel(units[i % columns])
+        ax.set_yticks([])
+        ax.legend()
     figure.savefig(path, dpi=120)

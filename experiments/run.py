@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 import flax.linen as nn
+import grain
 import jax
 import numpy as np
 import tyro
@@ -125,11 +126,14 @@ class Experiment(ABC):
             "likelihood": likelihood,
         }
 
-    def train(self) -> None:
-        """Trains to the end, or to an interruption."""
-        batches = training_batches(
+    def batches(self) -> grain.MapDataset[Any]:
+        """What is learned from: element i is the batch of step i + 1."""
+        return training_batches(
             self.splits.train, self.batch_size, self.training.seed, self.transform
         )
+
+    def train(self) -> None:
+        """Trains to the end, or to an interruption."""
         held_out = EvaluationBatches(self.splits.validation, self.batch_size)
 
         def validate(variables: Any) -> float:
@@ -140,7 +144,7 @@ class Experiment(ABC):
             path.parent.mkdir(exist_ok=True)
             self.draw(variables, self.drawing, path)
 
-        fit(self.model, batches, validate, self.folder, self.training, preview)
+        fit(self.model, self.batches(), validate, self.folder, self.training, preview)
 
     @property
     def finished(self) -> bool:

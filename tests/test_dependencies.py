@@ -34,7 +34,7 @@ BELOW = {  # what the files of each part may import of ar_jax, besides themselve
     "ensemble": {"orderings", "decoding", "contexts", "heads", "model"},
     "data": {"checks", "mu_law"},
     "training": {"checks", "model"},
-    "evaluation": {"model", "training"},
+    "evaluation": {"checks", "model", "training"},
 }
 
 

@@ -1,6 +1,32 @@
-"""Evaluation: likelihood benchmarks and classification by Bayes' rule."""
+"""Evaluation: likelihood benchmarks, classification both ways and its calibration, rejection."""
 
-from ar_jax.evaluation.classification import accuracy, posterior
+from ar_jax.evaluation.calibration import (
+    Reliability,
+    brier,
+    fit_temperature,
+    hits,
+    reliability,
+    surprise,
+    temper,
+)
+from ar_jax.evaluation.classification import bayes, log_likelihoods, log_pmf, posterior
 from ar_jax.evaluation.likelihood import Likelihood, evaluate
+from ar_jax.evaluation.rejection import auroc, complexity
 
-__all__ = ["Likelihood", "accuracy", "evaluate", "posterior"]
+__all__ = [
+    "Likelihood",
+    "Reliability",
+    "auroc",
+    "bayes",
+    "brier",
+    "complexity",
+    "evaluate",
+    "fit_temperature",
+    "hits",
+    "log_likelihoods",
+    "log_pmf",
+    "posterior",
+    "reliability",
+    "surprise",
+    "temper",
+]
