@@ -94,7 +94,7 @@ def _search(
         cache, steps, log_prob, count, ended = carry
         previous = jnp.where(t > 0, steps[:, t - 1], 0)
         cache, features = model.apply(variables, cache, previous, t, method="step")
-        log_next = model.apply(variables, features, previous, method=log_pmf)
+        log_next: Any = model.apply(variables, features, previous, method=log_pmf)
         values = log_next.shape[-1]
         nothing_more = jnp.where(jnp.arange(values) == end, 0, -jnp.inf)
         log_next = jnp.where(ended[..., None], nothing_more, log_next.reshape(batch, beams, values))

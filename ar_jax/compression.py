@@ -8,15 +8,15 @@ in parallel, or other batches, would round the probabilities differently.
 import hashlib
 import json
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from constriction import stream
+from constriction import stream  # pyright: ignore[reportAttributeAccessIssue]
 from jax.experimental import io_callback
 
 from ar_jax.checks import check_positive
@@ -233,7 +233,7 @@ class Stepper:
                 f"head: expected one of finitely many values, to be compressed, got {model.head}"
             )
         self._model, self._variables, self._batch = model, jax.device_put(variables), batch
-        self._condition, self._program = condition, _program(model)
+        self._condition, self._program = condition, _program(cast(Hashable, model))
         self._order = np.arange(model.ordering.step_size)
         self._begin(0)
         asked = self.take(0, lambda places, _: np.broadcast_to(-1 - places, (batch, len(places))))

@@ -25,7 +25,6 @@ from ar_jax.data import Arrays, EvaluationBatches, Splits, binarise
 from ar_jax.evaluation import hits, log_pmf
 from ar_jax.training import Training
 from experiments.figures import draw_images
-from experiments.image_context import Image
 from experiments.images import CLASSES, ImageExperiment
 from experiments.mnist_transformer import MnistTransformer
 from experiments.run import Data, Experiment, main
@@ -37,7 +36,7 @@ def questions(images: Arrays) -> Arrays:
 
 
 def _question(batch: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    return {"x": batch["y"][:, None], "y": batch["x"].astype(np.float32)}
+    return {"x": batch["y"][:, None], "y": batch["x"]}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -53,7 +52,7 @@ class MnistClassifier(Experiment):
             ordering=ar.orderings.Raster((1,)),
             conditional=ar.conditionals.Transformer(layers=4, width=128, heads=4),
             head=ar.heads.Categorical(CLASSES),
-            context=Image(event=(28, 28, 1), patch=(4, 4), width=128),
+            context=ar.contexts.Image((28, 28, 1), patch=(4, 4), levels=2, width=128),
         )
     )
     training: Training = dataclasses.field(default_factory=lambda: MnistTransformer().training)

@@ -1,5 +1,6 @@
 """The end of a sequence, which is generated."""
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
@@ -10,6 +11,35 @@ from jax.typing import DTypeLike
 from ar_jax.checks import is_concrete
 from ar_jax.heads.base import Head, Sampler, widen
 from ar_jax.heads.support import Integers, Support
+
+
+@dataclass(frozen=True)
+class UntilOver:
+    """Draws as the sampler does, and zeros, which are then certain, where a sequence is over.
+
+    Attributes:
+      sampler: of what goes on.
+      over: `[batch]`, booleans.
+    """
+
+    sampler: Sampler
+    over: jax.Array
+
+    @property
+    def temperature(self) -> Any:
+        """The sampler's."""
+        return self.sampler.temperature
+
+    @property
+    def truncates(self) -> Any:
+        """Whether the sampler does."""
+        return self.sampler.truncates
+
+    def __call__(self, keys: jax.Array, log_pmf: jax.Array) -> jax.Array:
+        """`[batch]` keys and `[batch, ..., values]` nats -> `[batch, ...]`."""
+        zero = jnp.where(jnp.arange(log_pmf.shape[-1]) == 0, 0, -jnp.inf)
+        over = self.over.reshape(-1, *[1] * (log_pmf.ndim - 1))
+        return self.sampler(keys, jnp.where(over, zero, log_pmf))
 
 
 class EndOfSequence(Head):
@@ -65,8 +95,9 @@ class EndOfSequence(Head):
         keys = jax.vmap(jax.random.split)(keys)  # [batch, 2]
         log_going_on, log_over = self._log_pmf(features)
         over = sampler(keys[:, 0], jnp.stack([log_going_on, log_over], axis=-1))
-        value, log_value = self.head.sample(features[..., 1:], keys[:, 1], sampler)
-        value = jnp.where(over[:, None] > 0, 0, value)
+        until = UntilOver(sampler, over > 0)
+        value, log_value = self.head.sample(features[..., 1:], keys[:, 1], until)
+        value = jnp.where(over[:, None] > 0, 0, value)  # of real numbers as well
         step = jnp.concatenate([over[:, None].astype(value.dtype), value], axis=-1)
         return step, jnp.where(over > 0, log_over, log_going_on + log_value)
 

@@ -68,15 +68,16 @@ def made(tmp_path_factory, tfds_folder):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TFDS_DATA_DIR", str(tfds_folder))
-        patch.setattr(Experiment, "restore", restore)
-        patch.setattr(bayes, "trained", untrained)
-        bayes.compare(["--debug", "--folder", str(folder / "page"), "--test", "60"])
+        with patch.context() as models_of_their_own:
+            models_of_their_own.setattr(Experiment, "restore", restore)
+            models_of_their_own.setattr(bayes, "trained", untrained)
+            bayes.compare(["--debug", "--folder", str(folder / "page"), "--test", "60"])
         yield folder / "page", models
 
 
 def score(experiment, x, condition):
     """log p(x | y) by the model itself."""
-    variables = experiment.restore()
+    variables = restore(experiment)
     return np.asarray(jax.jit(experiment.model.apply)(variables, x, condition), float)
 
 
