@@ -22,7 +22,7 @@ from ar_jax.model import (
     Given,
     Variables,
     check_given,
-    check_listed,
+    check_single,
     check_possible,
 )
 
@@ -66,7 +66,7 @@ def beam_search(
     """
     check_positive(beams=beams)
     model.check_parts()
-    check_listed(model)
+    check_single(model)
     given = check_given(
         model, jax.random.key(0), condition, batch_size, Sampler(), None, processors, prefix, None
     )

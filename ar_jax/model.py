@@ -31,7 +31,7 @@ from ar_jax.decoding import (
 )
 from ar_jax.heads import Discrete, DiscretizedLogisticMixture, Integers
 from ar_jax.heads.base import Head
-from ar_jax.orderings import Ordering
+from ar_jax.orderings import Ordering, Raster
 
 Array = jax.Array | np.ndarray
 Variables = Any
@@ -98,6 +98,24 @@ class AutoregressiveModel(nn.Module):
 
     def step_log_probs(self, x: Array, condition: Array | None = None) -> jax.Array:
         """log p(x_t | x_<t, y) of each step, in the ordering's order: `[batch, length]`, nats."""
+        steps, features = self._step_features(x, condition)
+        log_prob = self.head.log_prob(features, steps)
+        return jnp.where(self.ordering.valid, log_prob, 0).sum(axis=-1)
+
+    def log_pmf(self, x: Array, condition: Array | None = None) -> jax.Array:
+        """Log-probability of every value of each variable, given those before it in the chain.
+
+        For a `Discrete` head or a `DiscretizedLogisticMixture`, and an ordering of one cell a step.
+
+        Returns:
+          `[batch, length, block_size, values]`, nats.
+        """
+        steps, features = self._step_features(x, condition)
+        head: Any = self.head
+        return head.log_pmf(features, steps)[:, :, 0]
+
+    def _step_features(self, x: Array, condition: Array | None) -> tuple[jax.Array, jax.Array]:
+        """The steps and the features that predict them, both `[batch, length, width, ...]`."""
         self.check(x, condition)
         steps = self.ordering.to_steps(jnp.asarray(x))
         condition = None if condition is None else jnp.asarray(condition)
@@ -106,8 +124,7 @@ class AutoregressiveModel(nn.Module):
         features = self.conditional(encoded, self.ordering, context, self._features)
         chex.assert_shape(features, (*steps.shape[:2], self._features))
         steps, before, features = map(self.ordering.by_cell, (steps, shift(steps), features))
-        log_prob = self.head.log_prob(self.head.after(features, before), steps)
-        return jnp.where(self.ordering.valid, log_prob, 0).sum(axis=-1)
+        return steps, self.head.after(features, before)
 
     def init_cache(self, batch: int, condition: Array | None = None) -> Cache:
         """The conditional's cache before the first step."""
@@ -347,6 +364,64 @@ def stream(
     return draw()
 
 
+def lengthen(
+    model: AutoregressiveModel, variables: Variables, length: int, condition: Array | None = None
+) -> AutoregressiveModel:
+    """The same model over longer events, for texts without an end in sight.
+
+        longer = ar.lengthen(model, variables, 100_000)
+        for step in ar.stream(longer, variables, key, batch_size=1): ...
+
+    A step costs what it did, in constant memory: of recurrent and state-space networks, causal
+    convolutions, and transformers with a sliding window whose positions are relative (`Rotary`,
+    whose angles at step t are rounded by about 1e-7 t in float32).
+
+    Args:
+      model: over events `(n,)`, or `(n, 1, ...)`, in raster order.
+      variables: its own.
+      length: n from now on.
+      condition: one as the model takes it; None if it needs none.
+
+    Raises:
+      ValueError: when the events are others, a parameter belongs to a place, or all steps are kept.
+    """
+    check_positive(length=length)
+    ordering = model.ordering
+    if not isinstance(ordering, Raster) or ordering.length != ordering.cells[0]:
+        raise ValueError(
+            "ordering: expected a Raster whose steps follow each other along the first axis, got "
+            f"{ordering}"
+        )
+
+    def of_length(length: int) -> AutoregressiveModel:
+        event = (length, *ordering.event[1:])
+        return model.clone(ordering=dataclasses.replace(ordering, event=event))
+
+    def step(model: AutoregressiveModel) -> Any:
+        cache, previous = model.begin(batch, condition)
+        return model.step(cache, previous, 0)
+
+    def shapes(function: Any) -> Any:
+        return jax.tree.map(jnp.shape, jax.eval_shape(function))
+
+    def caches(model: AutoregressiveModel) -> Any:
+        return shapes(lambda: model.apply(variables, batch, condition, method="init_cache"))
+
+    batch, longer = 1 if condition is None else len(condition), of_length(length)
+    needed = shapes(lambda: longer.init(jax.random.key(0), method=step))
+    if jax.tree.map(jnp.shape, variables) != needed:
+        raise ValueError(
+            "model: expected parameters that serve events of any length, got some that belong to "
+            "a place (of a transformer's positions, Rotary has none)"
+        )
+    if caches(longer) != caches(of_length(2 * length)):
+        raise ValueError(
+            "conditional: expected one whose memory is bounded (a Transformer with a window), got "
+            f"{type(model.conditional).__name__} that keeps all steps"
+        )
+    return longer
+
+
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("keys", "condition", "sampler", "prefix"),
@@ -481,25 +556,33 @@ def check_possible(impossible: jax.Array) -> None:
         )
 
 
-def check_listed(model: Model) -> int:
-    """How many values a step has; raises ValueError unless it is a variable of finitely many."""
-    size, head = model.ordering.step_size, model.head
+def listed_values(model: Model) -> int:
+    """How many values a variable has; raises ValueError when these or the steps are others."""
+    head, one_cell = model.head, model.ordering.width == 1
     listed = isinstance(head, Discrete | DiscretizedLogisticMixture)
-    if not (isinstance(model, AutoregressiveModel) and listed and size == 1):
+    if not (isinstance(model, AutoregressiveModel) and listed and one_cell):
         raise ValueError(
-            "model: expected an AutoregressiveModel with steps of one variable of finitely many "
-            f"values, got {type(model).__name__} with steps of {size} of {type(head).__name__}"
+            "model: expected an AutoregressiveModel of variables of finitely many values and one "
+            f"cell a step, got {type(model).__name__} of {type(head).__name__}"
         )
-    (kind,) = head.support(size)
+    kind = head.support(model.ordering.block_size)[0]
     assert isinstance(kind, Integers)
     return kind.largest + 1
+
+
+def check_single(model: Model) -> int:
+    """How many values a step has; raises ValueError unless it is one variable of a finite list."""
+    values = listed_values(model)
+    if model.ordering.step_size > 1:
+        raise ValueError(f"model: expected steps of one variable, got {model.ordering.step_size}")
+    return values
 
 
 def _check_processors(
     model: Model, processors: Sequence[Processor], batch: int, known: Known | None
 ) -> None:
     """Raises ValueError for processors that do not fit."""
-    values, length = check_listed(model), model.ordering.length
+    values, length = check_single(model), model.ordering.length
     steps = np.full(batch, length)
     if known is not None and is_concrete(known[1]):
         steps -= np.asarray(known[1])

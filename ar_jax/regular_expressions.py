@@ -1,52 +1,64 @@
 """Regular expressions over what the values of a step stand for."""
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
-from outlines_core import Index, Vocabulary
+from interegular import InvalidSyntax, Unsupported, parse_pattern
+from interegular.fsm import anything_else
 
 from ar_jax.decoding import Automaton
 
+UNKNOWN = "anchors, look-around, back references and word boundaries"
+
 
 def regular_expression(
-    pattern: str, symbols: Sequence[str | bytes | None], end: int | None = None
+    pattern: str, symbols: Sequence[str | None], end: int | None = None
 ) -> Automaton:
     """What a model draws when its text after the prefix, as a whole, is to match a pattern.
 
-        digits = regular_expression(r"[0-9]{4}-[0-9]{2}", characters.symbols)
-        ar.sample(model, variables, key, batch_size=4, processors=[digits])
+        date = regular_expression(r"[0-9]{4}-[0-9]{2}", characters.symbols)
+        ar.sample(model, variables, key, batch_size=4, processors=[date])
 
     Args:
-      pattern: in the syntax of Rust's regex crate, without anchors, look-around, back references
-        and word boundaries.
-      symbols: what each value stands for: a character, a byte or several; None for what no text
+      pattern: in Python's syntax, with classes as `\\d` of ASCII; it may not have what `UNKNOWN`
+        says.
+      symbols: what each value stands for: a character or several; None or "" for what no text
         holds.
       end: the value that ends a text, wherever it matches; left out, a text ends where nothing more
         can follow.
 
     Raises:
-      ValueError: when the pattern is not understood, or the symbols cannot match it.
+      ValueError: when the pattern is not understood. One that the symbols cannot match is found
+        when something is to be drawn.
     """
-    tokens: dict[str | bytes, list[int]] = {}
-    for value, symbol in enumerate(symbols):
-        if symbol and value != end:
-            tokens.setdefault(symbol, []).append(value)
-    over = len(symbols)  # stands for the end of a text, in the index
+    unlike = f"pattern: expected a regular expression without {UNKNOWN}, got {pattern!r}"
+    if re.search(r"(?<!\\)\(\?<?[=!]", pattern):
+        raise ValueError(unlike)
     try:
-        index = Index(pattern, Vocabulary(over, tokens))
-    except ValueError as error:
-        raise ValueError(
-            f"pattern: expected one that the symbols can match, got {pattern!r}: {error}"
-        ) from error
-    ways, accepting = index.get_transitions(), index.get_final_states()
-    first = index.get_initial_state()
-    rows = {state: row for row, state in enumerate([first, *sorted(ways.keys() - {first})])}
-    table = np.full((len(rows) + 1, len(symbols)), -1)  # the last row: after the end
-    for state, row in rows.items():
-        for value, after in ways[state].items():
-            if value != over:
-                table[row, value] = rows[after]
-    accepts = np.array([rows[state] for state in accepting & rows.keys()], int)
+        machine = parse_pattern(pattern).to_fsm().reduce()
+    except (InvalidSyntax, Unsupported) as error:
+        raise ValueError(f"{unlike}: {error}") from error
+    ordered = sorted(machine.states, key=lambda state: state != machine.initial)
+    states = {state: row for row, state in enumerate(ordered)}  # the start is the first
+    over, nowhere = len(states), len(states) + 1  # after the end, and where no way leads
+    kind_of = dict(machine.alphabet.items())
+    kinds = max(kind_of.values()) + 1  # of characters
+    step = np.full((len(states) + 2, kinds + 1), nowhere)  # the last kind leaves all as it is
+    step[:, kinds] = np.arange(len(step))
+    for state, ways in machine.map.items():
+        for kind, after in ways.items():
+            step[states[state], kind] = states[after]
+    spelt = [[kind_of.get(c, kind_of[anything_else]) for c in symbol or ""] for symbol in symbols]
+    width = max(map(len, spelt), default=0)
+    spelling = np.array([[*own, *[kinds] * (width - len(own))] for own in spelt])
+    table = np.tile(np.arange(len(step))[:, None], len(symbols))  # [states, values]
+    for kind in spelling.T:
+        table = step[table, kind]
+    table[:, [not own for own in spelt]] = nowhere
+    accepting = np.array([states[state] for state in machine.finals], int)
     if end is not None:
-        table[accepts, end] = len(rows)
-    return Automaton.accepting(table, np.append(accepts, len(rows)))
+        table[:, end] = nowhere
+        table[accepting, end] = over
+    table = np.where(table == nowhere, -1, table)[:nowhere]
+    return Automaton.accepting(table, np.append(accepting, over))

@@ -30,6 +30,8 @@ BELOW = {  # what the files of each part may import of ar_jax, besides themselve
         "model",
     },
     "beam_search": {"checks", "decoding", "heads", "model"},
+    "alternatives": {"checks", "model"},
+    "regular_expressions": {"decoding"},
     "compression": {"checks", "decoding", "heads", "model"},
     "ensemble": {"orderings", "decoding", "contexts", "heads", "model"},
     "data": {"checks", "mu_law"},
