@@ -4,7 +4,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from ar_jax.model import Array, AutoregressiveModel, Variables, listed_values
 

@@ -22,8 +22,8 @@ from ar_jax.model import (
     Given,
     Variables,
     check_given,
-    check_single,
     check_possible,
+    check_single,
 )
 
 
@@ -108,7 +108,7 @@ def _search(
         cache, steps, states, score, log_prob, count = carry
         previous = jnp.where(t > 0, steps[:, t - 1], 0)
         cache, features = model.apply(variables, cache, previous, t, method="step")
-        log_next = model.apply(variables, features, previous, method=log_pmf)
+        log_next: Any = model.apply(variables, features, previous, method=log_pmf)
         processed = process(processors, log_next, states, t)
         over = done(processors, states, batch * beams, t)
         nothing = jnp.where(jnp.arange(log_next.shape[-1]) == 0, 0, -jnp.inf)

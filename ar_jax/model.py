@@ -408,7 +408,8 @@ def lengthen(
         return shapes(lambda: model.apply(variables, batch, condition, method="init_cache"))
 
     batch, longer = 1 if condition is None else len(condition), of_length(length)
-    needed = shapes(lambda: longer.init(jax.random.key(0), method=step))
+    init: Any = longer.init
+    needed = shapes(lambda: init(jax.random.key(0), method=step))
     if jax.tree.map(jnp.shape, variables) != needed:
         raise ValueError(
             "model: expected parameters that serve events of any length, got some that belong to "
@@ -544,7 +545,8 @@ def _advance(
         return model.apply(variables, *state, method="draw")
 
     over = ended(carry, t, sampler, known).all() if sampler.processors else False
-    return *advance(step, carry, keys, t, sampler, known)[:2], over
+    carry, value, _ = advance(step, carry, keys, t, sampler, known)
+    return carry, value, over
 
 
 def check_possible(impossible: jax.Array) -> None:

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from interegular import InvalidSyntax, Unsupported, parse_pattern
-from interegular.fsm import anything_else
 
 from ar_jax.decoding import Automaton
 
@@ -21,12 +20,11 @@ def regular_expression(
         ar.sample(model, variables, key, batch_size=4, processors=[date])
 
     Args:
-      pattern: in Python's syntax, with classes as `\\d` of ASCII; it may not have what `UNKNOWN`
-        says.
+      pattern: in Python's syntax, with classes of ASCII characters, and without `UNKNOWN`.
       symbols: what each value stands for: a character or several; None or "" for what no text
         holds.
-      end: the value that ends a text, wherever it matches; left out, a text ends where nothing more
-        can follow.
+      end: the value that ends a text, wherever it matches; left out, a text ends where nothing
+        more can follow.
 
     Raises:
       ValueError: when the pattern is not understood. One that the symbols cannot match is found
@@ -38,24 +36,25 @@ def regular_expression(
     try:
         machine = parse_pattern(pattern).to_fsm().reduce()
     except (InvalidSyntax, Unsupported) as error:
-        raise ValueError(f"{unlike}: {error}") from error
+        raise ValueError(unlike) from error
     ordered = sorted(machine.states, key=lambda state: state != machine.initial)
     states = {state: row for row, state in enumerate(ordered)}  # the start is the first
     over, nowhere = len(states), len(states) + 1  # after the end, and where no way leads
-    kind_of = dict(machine.alphabet.items())
-    kinds = max(kind_of.values()) + 1  # of characters
-    step = np.full((len(states) + 2, kinds + 1), nowhere)  # the last kind leaves all as it is
-    step[:, kinds] = np.arange(len(step))
+    texts = [symbol or "" for symbol in symbols]
+    letters = {letter: column for column, letter in enumerate(sorted(set("".join(texts))))}
+    step = np.full((len(states) + 2, len(letters) + 1), nowhere)
+    step[:, len(letters)] = np.arange(len(step))  # no letter, which fills up the shorter symbols
     for state, ways in machine.map.items():
-        for kind, after in ways.items():
-            step[states[state], kind] = states[after]
-    spelt = [[kind_of.get(c, kind_of[anything_else]) for c in symbol or ""] for symbol in symbols]
-    width = max(map(len, spelt), default=0)
-    spelling = np.array([[*own, *[kinds] * (width - len(own))] for own in spelt])
-    table = np.tile(np.arange(len(step))[:, None], len(symbols))  # [states, values]
-    for kind in spelling.T:
-        table = step[table, kind]
-    table[:, [not own for own in spelt]] = nowhere
+        for letter, column in letters.items():
+            after = ways.get(machine.alphabet[letter])
+            step[states[state], column] = nowhere if after is None else states[after]
+    spelling = np.full((len(texts), max(map(len, texts), default=0)), len(letters))
+    for row, text in zip(spelling, texts, strict=True):
+        row[: len(text)] = [letters[letter] for letter in text]
+    table = np.tile(np.arange(len(step))[:, None], len(texts))  # [states, values]
+    for column in spelling.T:
+        table = step[table, column]
+    table[:, [not text for text in texts]] = nowhere
     accepting = np.array([states[state] for state in machine.finals], int)
     if end is not None:
         table[:, end] = nowhere
