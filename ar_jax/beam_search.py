@@ -1,17 +1,31 @@
 """Beam search: the most likely events, or nearly, kept side by side."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from ar_jax.checks import check_positive
+from ar_jax.checks import check_positive, is_concrete
 from ar_jax.contexts import Condition
-from ar_jax.decoding import Sampler
-from ar_jax.heads import DiscretizedLogisticMixture
-from ar_jax.heads.discrete import Discrete
-from ar_jax.model import Array, AutoregressiveModel, Given, Variables, check_given
+from ar_jax.decoding import (
+    Processor,
+    Sampler,
+    advance_states,
+    done,
+    init_states,
+    process,
+)
+from ar_jax.model import (
+    Array,
+    AutoregressiveModel,
+    Given,
+    Variables,
+    check_given,
+    check_possible,
+    check_single,
+)
 
 
 def beam_search(
@@ -22,13 +36,14 @@ def beam_search(
     condition: Condition = None,
     batch_size: int | None = None,
     prefix: Array | None = None,
-    end: int = -1,
+    processors: Sequence[Processor] = (),
     length_penalty: float = 0.0,
 ) -> tuple[jax.Array, jax.Array]:
     """Events of high probability: at each step the best continuations of the best so far.
 
     With as many beams as there are events it finds the most likely ones, exactly; fewer may miss
-    them. Continuations are ranked by log p divided by length^length_penalty.
+    them. Continuations are ranked by log p divided by length^length_penalty, where log p is what
+    the processors make of it.
 
     Args:
       model: whose steps are one variable of finitely many values.
@@ -37,44 +52,43 @@ def beam_search(
       condition: `[batch, ...]`, y as the context takes it; None for none.
       batch_size: how many searches; left out, as many as there are conditions or prefixes.
       prefix: `[batch, n, 1]`, first steps that are given.
-      end: the value that ends an event, after which comes nothing but it, at 0 nats; -1 for none.
+      processors: as of `sample`; `Stop(((end,),))` ends events at a value, at 0 nats from there on.
       length_penalty: 0 ranks by log p, which favours short events; 1 by its mean over the values
         up to the end.
 
     Returns:
-      Events `[batch, beams, *event]`, the best first, and log p(event | prefix, y)
-      `[batch, beams]` nats.
+      Events `[batch, beams, *event]`, the best first, with zeros after the end; and
+      log p(event | prefix, y) up to there `[batch, beams]` nats, under the model itself, minus
+      infinity where there are no more events.
 
     Raises:
-      ValueError: when the condition or the prefix does not fit the model, or its steps are others.
+      ValueError: when the condition, the prefix or a processor does not fit the model, its steps
+        are others, or processors allowed nothing at a step.
     """
     check_positive(beams=beams)
     model.check_parts()
-    head = model.head
-    if model.ordering.step_size > 1 or not isinstance(head, Discrete | DiscretizedLogisticMixture):
-        raise ValueError(
-            "model: expected steps of one variable of finitely many values, got "
-            f"{model.ordering.step_size} of {type(head).__name__}"
-        )
+    check_single(model)
     given = check_given(
-        model, jax.random.key(0), condition, batch_size, Sampler(), None, prefix, None
+        model, jax.random.key(0), condition, batch_size, Sampler(), None, processors, prefix, None
     )
-    events, log_prob = _search(model, variables, given, beams, end, length_penalty)
+    events, log_prob = _search(model, variables, given, beams, length_penalty)
+    if processors and is_concrete(log_prob):
+        check_possible(jnp.isneginf(log_prob[:, 0]))
     shape = given.batch, beams, *model.ordering.event
     return model.ordering.to_event(events).reshape(shape), log_prob
 
 
-@partial(jax.jit, static_argnames=("model", "beams", "end"))
+@partial(jax.jit, static_argnames=("model", "beams"))
 def _search(
     model: AutoregressiveModel,
     variables: Variables,
     given: Given,
     beams: int,
-    end: int,
     length_penalty: float,
 ) -> tuple[jax.Array, jax.Array]:
     """Steps `[batch * beams, length, 1]`, and their log-probability `[batch, beams]`."""
     batch, start, length = given.batch, given.prefilled, model.ordering.length
+    processors = given.sampler.processors
 
     def begin(rows: int) -> Any:
         condition, first = jax.tree.map(
@@ -91,32 +105,42 @@ def _search(
     axes = jax.tree.map(_axis_that_differs, cache, more)
 
     def body(carry: Any, t: jax.Array) -> tuple[Any, None]:
-        cache, steps, log_prob, count, ended = carry
+        cache, steps, states, score, log_prob, count = carry
         previous = jnp.where(t > 0, steps[:, t - 1], 0)
         cache, features = model.apply(variables, cache, previous, t, method="step")
         log_next: Any = model.apply(variables, features, previous, method=log_pmf)
-        values = log_next.shape[-1]
-        nothing_more = jnp.where(jnp.arange(values) == end, 0, -jnp.inf)
-        log_next = jnp.where(ended[..., None], nothing_more, log_next.reshape(batch, beams, values))
-        total, count = log_prob[..., None] + log_next, count + ~ended
-        score = total / count[..., None] ** length_penalty
-        _, best = jax.lax.top_k(score.reshape(batch, beams * values), beams)
-        parent, value = jnp.divmod(best, values)
-        log_prob = jnp.take_along_axis(total.reshape(batch, -1), best, axis=1)
-        count, ended = (jnp.take_along_axis(x, parent, axis=1) for x in (count, ended))
+        processed = process(processors, log_next, states, t)
+        over = done(processors, states, batch * beams, t)
+        nothing = jnp.where(jnp.arange(log_next.shape[-1]) == 0, 0, -jnp.inf)
+        processed = jnp.where(over[:, None], nothing, processed)
+        log_next = jnp.where(over[:, None], 0, log_next)
+        count += ~over
+        score, log_prob = score[:, None] + processed, log_prob[:, None] + log_next
+        rank = (score / count[:, None] ** length_penalty).reshape(batch, -1)
+        parent, value = jnp.divmod(jax.lax.top_k(rank, beams)[1], log_next.shape[-1])
         rows = (jnp.arange(batch)[:, None] * beams + parent).ravel()
+        value = value.ravel()
         cache = jax.tree.map(partial(_take, rows), cache, axes)
-        steps = steps[rows].at[:, t, 0].set(value.ravel())
-        return (cache, steps, log_prob, count, ended | (value == end)), None
+        states, over, count = jax.tree.map(lambda x: x[rows], (states, over, count))
+        states = advance_states(processors, states, value, t, ~over)
+        score, log_prob = score[rows, value], log_prob[rows, value]
+        steps = steps[rows].at[:, t, 0].set(value)
+        return (cache, steps, states, score, log_prob, count), None
 
     steps = jnp.zeros((batch * beams, length, 1), jnp.int32)
-    if given.first is not None:
-        steps = steps.at[:, :start].set(jnp.repeat(given.first, beams, axis=0))
-    alone = jnp.where(jnp.arange(beams) == 0, 0.0, -jnp.inf)  # as yet all beams are the same
-    blank = jnp.zeros((batch, beams), int), jnp.zeros((batch, beams), bool)
-    carry = cache, steps, jnp.tile(alone, (batch, 1)), *blank
-    (_, steps, log_prob, _, _), _ = jax.lax.scan(body, carry, jnp.arange(start, length))
-    return steps, log_prob
+    known = (
+        None
+        if given.prefix is None
+        else jax.tree.map(lambda x: jnp.repeat(x, beams, axis=0), given.prefix)
+    )
+    if known is not None:
+        steps = steps.at[:, :start].set(known[0])
+    states = init_states(processors, batch * beams, length, known)
+    alone = jnp.where(jnp.arange(batch * beams) % beams == 0, 0.0, -jnp.inf)  # all are the same yet
+    carry = cache, steps, states, alone, jnp.zeros_like(alone), jnp.zeros(batch * beams, int)
+    (_, steps, _, score, log_prob, _), _ = jax.lax.scan(body, carry, jnp.arange(start, length))
+    log_prob = jnp.where(jnp.isneginf(score), -jnp.inf, log_prob)
+    return steps, log_prob.reshape(batch, beams)
 
 
 def _take(rows: jax.Array, x: jax.Array, axis: int) -> jax.Array:

@@ -1,7 +1,7 @@
 """The autoregressive model: an ordering, a conditional, a head and a context, composed."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any, Protocol
 
@@ -15,16 +15,23 @@ from ar_jax.checks import check_integers, check_positive, check_shape, is_concre
 from ar_jax.conditionals.base import Cache, Conditional, check_follows, lookup, shift
 from ar_jax.contexts import Condition, Context, Nothing, Vectors, count_of, map_condition
 from ar_jax.decoding import (
+    AnySampler,
+    Carry,
     Guidance,
     GuidedSampler,
     Known,
+    ProcessedSampler,
+    Processor,
     Sampler,
     advance,
+    begin,
     decode,
+    ended,
     example_keys,
 )
+from ar_jax.heads import Discrete, DiscretizedLogisticMixture, Integers
 from ar_jax.heads.base import Head
-from ar_jax.orderings import Ordering
+from ar_jax.orderings import Ordering, Raster
 
 Array = jax.Array | np.ndarray
 Variables = Any
@@ -91,6 +98,24 @@ class AutoregressiveModel(nn.Module):
 
     def step_log_probs(self, x: Array, condition: Condition = None) -> jax.Array:
         """log p(x_t | x_<t, y) of each step, in the ordering's order: `[batch, length]`, nats."""
+        steps, features = self._step_features(x, condition)
+        log_prob = self.head.log_prob(features, steps)
+        return jnp.where(self.ordering.valid, log_prob, 0).sum(axis=-1)
+
+    def log_pmf(self, x: Array, condition: Condition = None) -> jax.Array:
+        """Log-probability of every value of each variable, given those before it in the chain.
+
+        For a `Discrete` head or a `DiscretizedLogisticMixture`, and an ordering of one cell a step.
+
+        Returns:
+          `[batch, length, block_size, values]`, nats.
+        """
+        steps, features = self._step_features(x, condition)
+        head: Any = self.head
+        return head.log_pmf(features, steps)[:, :, 0]
+
+    def _step_features(self, x: Array, condition: Condition) -> tuple[jax.Array, jax.Array]:
+        """The steps and the features that predict them, both `[batch, length, width, ...]`."""
         self.check(x, condition)
         steps = self.ordering.to_steps(jnp.asarray(x))
         condition = map_condition(jnp.asarray, condition)
@@ -99,8 +124,7 @@ class AutoregressiveModel(nn.Module):
         features = self.conditional(encoded, self.ordering, context, self._features)
         chex.assert_shape(features, (*steps.shape[:2], self._features))
         steps, before, features = map(self.ordering.by_cell, (steps, shift(steps), features))
-        log_prob = self.head.log_prob(self.head.after(features, before), steps)
-        return jnp.where(self.ordering.valid, log_prob, 0).sum(axis=-1)
+        return steps, self.head.after(features, before)
 
     def init_cache(self, batch: int, condition: Condition = None) -> Cache:
         """The conditional's cache before the first step."""
@@ -133,7 +157,7 @@ class AutoregressiveModel(nn.Module):
         return self.extend(cache, shift(first), 0)[0], first[:, -1]
 
     def draw(
-        self, cache: Cache, previous: jax.Array, t: Any, keys: jax.Array, sampler: Sampler
+        self, cache: Cache, previous: jax.Array, t: Any, keys: jax.Array, sampler: AnySampler
     ) -> tuple[Cache, jax.Array, jax.Array]:
         """Draws step t: cache, values `[batch, step_size]`, their log-probability `[batch]`."""
         cache, features = self.step(cache, previous, t)
@@ -155,7 +179,7 @@ class AutoregressiveModel(nn.Module):
         self,
         keys: jax.Array,
         condition: Condition = None,
-        sampler: Sampler = Sampler(),
+        sampler: AnySampler = Sampler(),
         prefix: Known | None = None,
         prefilled: int = 0,
     ) -> tuple[jax.Array, jax.Array]:
@@ -175,12 +199,12 @@ class AutoregressiveModel(nn.Module):
         first = None if prefix is None else prefix[0][:, :prefilled]
         cache, previous = self.begin(len(keys), condition, first)
 
-        def step(cache: Cache, previous: jax.Array, t: jax.Array, keys: jax.Array) -> Any:
-            return model.apply(variables, cache, previous, t, keys, sampler, method="draw")
+        def step(*state: Any) -> Any:
+            return model.apply(variables, *state, method="draw")
 
-        steps, log_prob = decode(
-            step, cache, previous, keys, prefilled, self.ordering.length, prefix
-        )
+        length = self.ordering.length
+        carry = begin(cache, previous, length, sampler, prefix)
+        steps, log_prob = decode(step, carry, keys, prefilled, length, sampler, prefix)
         if first is not None:
             steps = jnp.concatenate([first, steps], axis=1)
         return self.ordering.to_event(steps), log_prob
@@ -246,6 +270,7 @@ def sample(
     batch_size: int | None = None,
     sampler: Sampler = Sampler(),
     guidance: Guidance | None = None,
+    processors: Sequence[Processor] = (),
     prefix: Array | None = None,
     prefix_lengths: Array | None = None,
     return_log_prob: bool = False,
@@ -262,22 +287,29 @@ def sample(
       batch_size: how many events; left out, as many as there are conditions or prefixes.
       sampler: exact, or cut and sharpened.
       guidance: how far the condition is exaggerated, for an `AutoregressiveModel`; None for not.
+      processors: what changes the probabilities by the values before: `RepetitionPenalty`, `Stop`,
+        `Constraint`, `Automaton`; after the guidance, before the sampler. For an
+        `AutoregressiveModel` whose steps are one variable of finitely many values.
       prefix: `[batch, n, step_size]`, the first n steps in the ordering's order, which are kept;
         `model.ordering.to_steps(x)[:, :n]` of an event.
       prefix_lengths: `[batch]`, how many of the n steps are known for each example; None for all.
       return_log_prob: whether to return the log-probability as well.
 
     Returns:
-      Events `[batch, *event]`; with `return_log_prob` also log p(drawn | prefix, y), `[batch]`
+      Events `[batch, *event]`, with zeros after the step where a processor ended one (`lengths`
+      tells where); with `return_log_prob` also log p(drawn | prefix, y) up to there, `[batch]`
       nats, under the model itself whatever the sampler.
 
     Raises:
-      ValueError: when the sampler, the condition or the prefix does not fit the model.
+      ValueError: when the sampler, the condition, the prefix or a processor does not fit the model,
+        or processors allowed nothing at a step.
     """
     given = check_given(
-        model, key, condition, batch_size, sampler, guidance, prefix, prefix_lengths
+        model, key, condition, batch_size, sampler, guidance, processors, prefix, prefix_lengths
     )
     events, log_prob = (x[: given.batch] for x in _sample(model, variables, given))
+    if processors and is_concrete(log_prob):
+        check_possible(jnp.isneginf(log_prob))
     return (events, log_prob) if return_log_prob else events
 
 
@@ -290,6 +322,7 @@ def stream(
     batch_size: int | None = None,
     sampler: Sampler = Sampler(),
     guidance: Guidance | None = None,
+    processors: Sequence[Processor] = (),
     prefix: Array | None = None,
     prefix_lengths: Array | None = None,
 ) -> Iterator[jax.Array]:
@@ -302,35 +335,92 @@ def stream(
 
     Yields:
       `[batch, step_size]`: the values of one step after the other, the first after those that
-      the prefix knows of every example.
+      the prefix knows of every example; until processors have ended all examples.
 
     Raises:
-      ValueError: when the sampler, the condition or the prefix does not fit the model.
+      ValueError: when the sampler, the condition, the prefix or a processor does not fit the model;
+        while drawing, when processors allow nothing at a step.
     """
     if not isinstance(model, AutoregressiveModel):
         raise ValueError(
             f"model: expected an AutoregressiveModel to stream from, got {type(model).__name__}"
         )
     given = check_given(
-        model, key, condition, batch_size, sampler, guidance, prefix, prefix_lengths
+        model, key, condition, batch_size, sampler, guidance, processors, prefix, prefix_lengths
     )
 
     def draw() -> Iterator[jax.Array]:
-        cache, previous = _begin(model, variables, given)
+        carry = _begin(model, variables, given)
         for t in range(given.prefilled, model.ordering.length):
-            cache, previous = _advance(
-                model,
-                variables,
-                cache,
-                previous,
-                given.keys,
-                jnp.asarray(t),
-                given.sampler,
-                given.rest,
+            carry, value, over = _advance(
+                model, variables, carry, given.keys, jnp.asarray(t), given.sampler, given.rest
             )
-            yield previous[: given.batch]
+            if processors and over:
+                return
+            if processors:
+                check_possible((value < 0).any(axis=1)[: given.batch])
+            yield value[: given.batch]
 
     return draw()
+
+
+def lengthen(
+    model: AutoregressiveModel, variables: Variables, length: int, condition: Condition = None
+) -> AutoregressiveModel:
+    """The same model over longer events, for texts without an end in sight.
+
+        longer = ar.lengthen(model, variables, 100_000)
+        for step in ar.stream(longer, variables, key, batch_size=1): ...
+
+    A step costs what it did, in constant memory: of recurrent and state-space networks, causal
+    convolutions, and transformers with a sliding window whose positions are relative (`Rotary`,
+    whose angles at step t are rounded by about 1e-7 t in float32).
+
+    Args:
+      model: over events `(n,)`, or `(n, 1, ...)`, in raster order.
+      variables: its own.
+      length: n from now on.
+      condition: one as the model takes it; None if it needs none.
+
+    Raises:
+      ValueError: when the events are others, a parameter belongs to a place, or all steps are kept.
+    """
+    check_positive(length=length)
+    ordering = model.ordering
+    if not isinstance(ordering, Raster) or ordering.length != ordering.cells[0]:
+        raise ValueError(
+            "ordering: expected a Raster whose steps follow each other along the first axis, got "
+            f"{ordering}"
+        )
+
+    def of_length(length: int) -> AutoregressiveModel:
+        event = (length, *ordering.event[1:])
+        return model.clone(ordering=dataclasses.replace(ordering, event=event))
+
+    def step(model: AutoregressiveModel) -> Any:
+        cache, previous = model.begin(batch, condition)
+        return model.step(cache, previous, 0)
+
+    def shapes(function: Any) -> Any:
+        return jax.tree.map(jnp.shape, jax.eval_shape(function))
+
+    def caches(model: AutoregressiveModel) -> Any:
+        return shapes(lambda: model.apply(variables, batch, condition, method="init_cache"))
+
+    batch, longer = 1 if condition is None else len(condition), of_length(length)
+    init: Any = longer.init
+    needed = shapes(lambda: init(jax.random.key(0), method=step))
+    if jax.tree.map(jnp.shape, variables) != needed:
+        raise ValueError(
+            "model: expected parameters that serve events of any length, got some that belong to "
+            "a place (of a transformer's positions, Rotary has none)"
+        )
+    if caches(longer) != caches(of_length(2 * length)):
+        raise ValueError(
+            "conditional: expected one whose memory is bounded (a Transformer with a window), got "
+            f"{type(model.conditional).__name__} that keeps all steps"
+        )
+    return longer
 
 
 @partial(
@@ -346,7 +436,7 @@ class Given:
     """How many events are asked for; with guidance, twice as many are drawn."""
     keys: jax.Array
     condition: Condition
-    sampler: Sampler | GuidedSampler
+    sampler: AnySampler
     prefix: Known | None
     prefilled: int
     """How many steps are known of every example."""
@@ -370,6 +460,7 @@ def check_given(
     batch_size: int | None,
     sampler: Sampler,
     guidance: Guidance | None,
+    processors: Sequence[Processor],
     prefix: Array | None,
     prefix_lengths: Array | None,
 ) -> Given:
@@ -397,9 +488,12 @@ def check_given(
         raise ValueError("prefix_lengths: expected a prefix as well, got None")
     else:
         known, prefilled = None, 0
-    keys = example_keys(key, batch)
+    keys, drawn_with = example_keys(key, batch), sampler
+    if processors:
+        _check_processors(model, processors, batch, known)
+        drawn_with = ProcessedSampler(sampler, tuple(processors))
     if guidance is None:
-        return Given(batch, keys, condition, sampler, known, prefilled)
+        return Given(batch, keys, condition, drawn_with, known, prefilled)
     if not isinstance(model, AutoregressiveModel):
         raise ValueError(
             f"guidance: expected an AutoregressiveModel for it, got {type(model).__name__}"
@@ -416,7 +510,7 @@ def check_given(
         raise ValueError(f"guidance: expected a negative of shape {shapes}, got {others}; pad one")
     condition = jax.tree.map(lambda *y: jnp.concatenate(y), condition, negative)
     keys, known = jax.tree.map(lambda x: jnp.concatenate([x, x]), (keys, known))
-    guided = GuidedSampler(sampler, jnp.asarray(guidance.scale, float))
+    guided = GuidedSampler(drawn_with, jnp.asarray(guidance.scale, float))
     return Given(batch, keys, condition, guided, known, prefilled)
 
 
@@ -430,29 +524,76 @@ def _sample(model: Model, variables: Variables, given: Given) -> tuple[jax.Array
 
 
 @partial(jax.jit, static_argnames="model")
-def _begin(model: Model, variables: Variables, given: Given) -> tuple[Cache, jax.Array]:
+def _begin(model: Model, variables: Variables, given: Given) -> Carry:
     begun: Any = model.apply(
         variables, len(given.keys), given.condition, given.first, method="begin"
     )
-    return begun
+    cache, previous = begun
+    return begin(cache, previous, model.ordering.length, given.sampler, given.prefix)
 
 
-@partial(jax.jit, static_argnames="model", donate_argnames="cache")
+@partial(jax.jit, static_argnames="model", donate_argnames="carry")
 def _advance(
     model: Model,
     variables: Variables,
-    cache: Cache,
-    previous: jax.Array,
+    carry: Carry,
     keys: jax.Array,
     t: jax.Array,
-    sampler: Sampler | GuidedSampler,
+    sampler: AnySampler,
     known: Known | None,
-) -> tuple[Cache, jax.Array]:
-    def step(*state: Any) -> Any:
-        return model.apply(variables, *state, sampler, method="draw")
+) -> tuple[Carry, jax.Array, Any]:
+    """What goes on, the values, and whether all examples had ended before."""
 
-    cache, value, _ = advance(step, cache, previous, keys, t, known)
-    return cache, value
+    def step(*state: Any) -> Any:
+        return model.apply(variables, *state, method="draw")
+
+    over = ended(carry, t, sampler, known).all() if sampler.processors else False
+    carry, value, _ = advance(step, carry, keys, t, sampler, known)
+    return carry, value, over
+
+
+def check_possible(impossible: jax.Array) -> None:
+    """Raises ValueError where processors allowed nothing: `[batch]` booleans."""
+    if impossible.any():
+        raise ValueError(
+            "processors: expected a value to be allowed at each step, got none for examples "
+            f"{np.flatnonzero(impossible).tolist()}"
+        )
+
+
+def listed_values(model: Model) -> int:
+    """How many values a variable has; raises ValueError when these or the steps are others."""
+    head, one_cell = model.head, model.ordering.width == 1
+    listed = isinstance(head, Discrete | DiscretizedLogisticMixture)
+    if not (isinstance(model, AutoregressiveModel) and listed and one_cell):
+        raise ValueError(
+            "model: expected an AutoregressiveModel of variables of finitely many values and one "
+            f"cell a step, got {type(model).__name__} of {type(head).__name__}"
+        )
+    kind = head.support(model.ordering.block_size)[0]
+    assert isinstance(kind, Integers)
+    return kind.largest + 1
+
+
+def check_single(model: Model) -> int:
+    """How many values a step has; raises ValueError unless it is one variable of a finite list."""
+    values = listed_values(model)
+    if model.ordering.step_size > 1:
+        raise ValueError(f"model: expected steps of one variable, got {model.ordering.step_size}")
+    return values
+
+
+def _check_processors(
+    model: Model, processors: Sequence[Processor], batch: int, known: Known | None
+) -> None:
+    """Raises ValueError for processors that do not fit."""
+    values, length = check_single(model), model.ordering.length
+    steps = np.full(batch, length)
+    if known is not None and is_concrete(known[1]):
+        steps -= np.asarray(known[1])
+    for processor in processors:
+        if all(map(is_concrete, jax.tree.leaves(processor))):
+            processor.check(values, steps)
 
 
 def _check_prefix(model: Model, prefix: Array, lengths: Array | None) -> tuple[Known, int]:

@@ -8,18 +8,24 @@ import pytest
 
 import ar_jax as ar
 from ar_jax.beam_search import beam_search
-from ar_jax.conditionals import GRU, LRU, MADE, Transformer
+from ar_jax.conditionals import GRU, LRU, MADE, TCN, Rotary, Transformer
 from ar_jax.contexts import ClassLabel, Nothing
+from ar_jax.decoding import Automaton, Stop
 from ar_jax.heads import Bernoulli, Categorical, DiscretizedLogisticMixture, EndOfSequence
 from ar_jax.orderings import Raster, Snake
 from ar_jax.testing import random_variables
 
-MODELS = {
+MODELS = {  # of each kind of cache: layers first, states, complex states, rings, windows, inputs
     "scanned layers": (
         Raster((4,)), Transformer(layers=2, width=16, heads=2, scan_layers=True), Categorical(3),
     ),
     "recurrent": (Raster((4,)), GRU(layers=2, width=5), Categorical(3)),
     "state space": (Raster((4,)), LRU(layers=1, width=6, state=4), Categorical(3)),
+    "rings": (Raster((4,)), TCN(layers=1, channels=6, kernel=2), Categorical(3)),
+    "window": (
+        Raster((4,)), Transformer(layers=2, width=16, heads=2, window=2, positions=Rotary()),
+        Categorical(3),
+    ),
     "walk": (Snake((2, 2, 1)), MADE((9,)), DiscretizedLogisticMixture(3, 2)),
 }  # fmt: skip
 
@@ -51,7 +57,7 @@ def naive(score, beams, end, penalty, length, values):
         grown = []
         for prefix, log_prob in kept:
             if end in prefix:
-                grown.append(((*prefix, end), log_prob))
+                grown.append(((*prefix, 0), log_prob))
                 continue
             more = [(*prefix, value) for value in range(values)]
             grown += list(zip(more, score(more), strict=True))
@@ -76,11 +82,27 @@ def test_narrow_beams_with_an_end_do_what_a_loop_over_lists_does(penalty):
         return model.apply(variables, padded, np.ones(len(padded), int), lengths).tolist()
 
     found, log_prob = beam_search(
-        model, variables, beams=4, condition=np.array([1]), end=2, length_penalty=penalty
-    )
+        model, variables, beams=4, condition=np.array([1]), processors=[Stop(((2,),))],
+        length_penalty=penalty,
+    )  # fmt: skip
     expected = naive(score, 4, 2, penalty, 4, 3)
     np.testing.assert_array_equal(found[0], [prefix for prefix, _ in expected])
     np.testing.assert_allclose(log_prob[0], [x for _, x in expected], 1e-5)
+
+
+def test_constraints_leave_the_most_likely_events_that_keep_them():
+    """0 and 1 in turns, or 2s: of length 4 there are three."""
+    model, variables = built("rings")
+    table = np.array([[1, 2, 3], [-1, 2, -1], [1, -1, -1], [-1, -1, 3]])
+    automaton = Automaton.accepting(table, np.array([1, 2, 3]))
+    found, log_prob = beam_search(
+        model, variables, beams=4, condition=np.array([1]), processors=[automaton]
+    )
+    events = np.array([[0, 1, 0, 1], [1, 0, 1, 0], [2, 2, 2, 2]])
+    scores = np.asarray(model.apply(variables, events, np.ones(3, int)))
+    best = np.argsort(-scores)
+    np.testing.assert_array_equal(found[0, :3], events[best])
+    np.testing.assert_allclose(log_prob[0], [*scores[best], -np.inf], 1e-5)
 
 
 def test_a_prefix_is_kept_and_not_scored():
@@ -100,7 +122,9 @@ def test_steps_of_several_variables_are_refused():
     model = ar.AutoregressiveModel(
         Raster((3, 2), (1, 2)), GRU(width=4), EndOfSequence(Categorical(3)), Nothing()
     )
-    with pytest.raises(ValueError, match=r"^model: expected steps of one variable"):
+    with pytest.raises(
+        ValueError, match=r"^model: expected an AutoregressiveModel with steps of one"
+    ):
         beam_search(model, {}, beams=2, batch_size=1)
     model = ar.AutoregressiveModel(Raster((3,)), GRU(width=4), Bernoulli())
     with pytest.raises(ValueError, match=r"^beams: expected at least 1, got 0"):

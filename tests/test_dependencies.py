@@ -31,6 +31,8 @@ BELOW = {  # what the files of each part may import of ar_jax, besides themselve
     },
     "beam_search": {"checks", "contexts", "decoding", "heads", "model"},
     "compression": {"checks", "contexts", "decoding", "heads", "model"},
+    "alternatives": {"checks", "contexts", "model"},
+    "regular_expressions": {"decoding"},
     "ensemble": {"orderings", "decoding", "contexts", "heads", "model"},
     "data": {"checks", "mu_law"},
     "training": {"checks", "model"},

@@ -1,12 +1,13 @@
 """Guidance: draws that a condition marks more than the model itself would have it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
+from ar_jax.decoding.processors import ProcessedSampler, Processor, State
 from ar_jax.decoding.samplers import Sampler
 
 
@@ -39,8 +40,17 @@ class GuidedSampler:
       scale: of the guidance.
     """
 
-    sampler: Sampler
+    sampler: Sampler | ProcessedSampler
     scale: Any
+
+    @property
+    def processors(self) -> tuple[Processor, ...]:
+        """The sampler's: they change what the guidance makes of the probabilities."""
+        return self.sampler.processors
+
+    def at(self, states: tuple[State, ...], t: Any) -> "GuidedSampler":
+        """How step t is drawn, with the processors in these states."""
+        return replace(self, sampler=self.sampler.at(states, t))
 
     @property
     def temperature(self) -> Any:

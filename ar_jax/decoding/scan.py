@@ -1,68 +1,123 @@
 """The decoding loop: one scan over the steps of a sequence, and what each of them does."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-StepFunction = Callable[[Any, jax.Array, jax.Array, jax.Array], tuple[Any, jax.Array, jax.Array]]
-"""(cache, previous `[batch, step_size]`, t, keys `[batch]`) -> (cache, value, log_prob)."""
+from ar_jax.decoding.guidance import GuidedSampler
+from ar_jax.decoding.processors import (
+    ProcessedSampler,
+    State,
+    advance_states,
+    done,
+    init_states,
+)
+from ar_jax.decoding.samplers import Sampler
+
+AnySampler = Sampler | ProcessedSampler | GuidedSampler
+
+StepFunction = Callable[
+    [Any, jax.Array, jax.Array, jax.Array, AnySampler], tuple[Any, jax.Array, jax.Array]
+]
+"""(cache, previous `[batch, step_size]`, t, keys `[batch]`, sampler) -> (cache, value, log_prob)"""
 
 Known = tuple[jax.Array, jax.Array]
 """Values that are given rather than drawn `[batch, n, step_size]`, and how many of the n count for
 each example `[batch]`."""
 
 
+class Carry(NamedTuple):
+    """What goes from step to step: the cache, the value before, and the processors' states."""
+
+    cache: Any
+    previous: jax.Array
+    states: tuple[State, ...]
+
+
+def begin(
+    cache: Any, previous: jax.Array, length: int, sampler: AnySampler, known: Known | None
+) -> Carry:
+    """What goes into the first step that is drawn; known steps are from the event's beginning."""
+    states = init_states(sampler.processors, len(previous), length, known)
+    return Carry(cache, previous, states)
+
+
 def decode(
     step: StepFunction,
-    cache: Any,
-    previous: jax.Array,
+    carry: Carry,
     keys: jax.Array,
     start: int,
     stop: int,
+    sampler: AnySampler,
     known: Known | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """Draws the steps `start ... stop - 1`, each from those before it.
 
+    Once processors have ended all examples, steps cost nothing.
+
     Args:
       step: draws the value at t given the cache and the value at t - 1.
-      cache: the cache before `start`.
-      previous: `[batch, step_size]`, the value at `start - 1`; read by nobody at 0.
+      carry: what goes into step `start`; the value before is read by nobody at 0.
       keys: `[batch]` random keys, one for each example; step t draws with `fold_in(key, t)`.
       start: the first step to draw.
       stop: the step after the last.
+      sampler: how a value is drawn.
       known: the first steps, at most up to stop.
 
     Returns:
-      The values `[batch, stop - start, step_size]`, and the log-probability of those drawn,
-      in nats `[batch]`.
+      The values `[batch, stop - start, step_size]`, zeros after the end of an example; and the
+      log-probability of those drawn, in nats `[batch]`.
     """
 
-    def body(carry: tuple[Any, jax.Array], t: jax.Array) -> Any:
-        cache, value, log_prob = advance(step, *carry, keys, t, known)
-        return (cache, value), (value, log_prob)
+    def body(carry: Carry, t: jax.Array) -> tuple[Carry, tuple[jax.Array, jax.Array]]:
+        def draw(carry: Carry) -> tuple[Carry, tuple[jax.Array, jax.Array]]:
+            carry, value, log_prob = advance(step, carry, keys, t, sampler, known)
+            return carry, (value, log_prob)
 
-    _, (values, log_probs) = jax.lax.scan(body, (cache, previous), jnp.arange(start, stop))
+        def rest(carry: Carry) -> tuple[Carry, tuple[jax.Array, jax.Array]]:
+            return carry, jax.tree.map(jnp.zeros_like, jax.eval_shape(draw, carry)[1])
+
+        if not sampler.processors:
+            return draw(carry)
+        return jax.lax.cond(ended(carry, t, sampler, known).all(), rest, draw, carry)
+
+    _, (values, log_probs) = jax.lax.scan(body, carry, jnp.arange(start, stop))
     return values.swapaxes(0, 1), log_probs.sum(axis=0)
 
 
 def advance(
     step: StepFunction,
-    cache: Any,
-    previous: jax.Array,
+    carry: Carry,
     keys: jax.Array,
     t: Any,
+    sampler: AnySampler,
     known: Known | None,
-) -> tuple[Any, jax.Array, jax.Array]:
-    """One step of `decode`: the cache after it, the values, and their log-probability or 0."""
-    cache, value, log_prob = step(cache, previous, t, jax.vmap(_fold, (0, None))(keys, t))
+) -> tuple[Carry, jax.Array, jax.Array]:
+    """One step of `decode`: what goes on from it, the values, and their log-probability or 0."""
+    cache, previous, states = carry
+    keys = jax.vmap(_fold, (0, None))(keys, t)
+    cache, value, log_prob = step(cache, previous, t, keys, sampler.at(states, t))
+    given = jnp.zeros(len(keys), bool)
     if known is not None:
         values, lengths = known
         given = t < lengths
         value = jnp.where(given[:, None], values[:, jnp.minimum(t, values.shape[1] - 1)], value)
         log_prob = jnp.where(given, 0, log_prob)
-    return cache, value, log_prob
+    if sampler.processors:
+        after = ended(carry, t, sampler, known)
+        value = jnp.where(after[:, None], 0, value)
+        log_prob = jnp.where((value < 0).any(axis=1), -jnp.inf, jnp.where(after, 0, log_prob))
+        drawn = ~(given | after)
+        states = advance_states(sampler.processors, states, value[:, 0], t, drawn)
+    return Carry(cache, value, states), value, log_prob
+
+
+def ended(carry: Carry, t: Any, sampler: AnySampler, known: Known | None) -> jax.Array:
+    """`[batch]` booleans: whether processors ended an example before step t."""
+    after = done(sampler.processors, carry.states, len(carry.previous), t)
+    return after if known is None else after & (t >= known[1])
 
 
 def example_keys(key: jax.Array, batch: int) -> jax.Array:

@@ -1,0 +1,255 @@
+"""What is drawn with processors, against the chain of their steps by enumeration."""
+
+import re
+from itertools import product
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import torch
+from transformers import RepetitionPenaltyLogitsProcessor
+
+import ar_jax as ar
+from ar_jax import Constraint, RepetitionPenalty, Stop
+from ar_jax.conditionals import GRU
+from ar_jax.contexts import ClassLabel
+from ar_jax.decoding import lengths
+from ar_jax.heads import Categorical, EndOfSequence, GaussianMixture
+from ar_jax.orderings import Raster
+from ar_jax.regular_expressions import regular_expression
+from ar_jax.testing import random_variables
+from ar_jax.testing.draws import check_frequencies
+
+LENGTH, SYMBOLS = 4, "abc"
+EVENTS = np.array(list(product(range(3), repeat=LENGTH)))
+PATTERN = "(a|bb|c)?ac*"
+PENALTY = 1.7
+
+
+def no_neighbours(steps, t):
+    """The value before may not come again, and 2 not first."""
+    before = jnp.where(t > 0, steps[:, t - 1], 2)
+    return jnp.arange(3) != before[:, None]
+
+
+PROCESSORS = {
+    "constraint": Constraint(no_neighbours),
+    "repetition": RepetitionPenalty(PENALTY),
+    "pattern": regular_expression(PATTERN, SYMBOLS),
+    "stop": Stop(((1,), (2, 0))),
+}
+
+
+def reference(name, prefix, log_p):
+    """Probabilities of the next value after a prefix `[values]`; None where the text has ended."""
+    match name:
+        case "constraint":
+            allowed = np.arange(3) != (prefix[-1] if prefix else 2)
+        case "repetition":
+            scores = RepetitionPenaltyLogitsProcessor(PENALTY)(
+                torch.tensor([prefix], dtype=int), torch.tensor(log_p[None])
+            )
+            p = np.exp(scores[0].numpy())
+            return p / p.sum()
+        case "pattern":
+            text = "".join(SYMBOLS[value] for value in prefix)
+            endings = [
+                "".join(s) for n in range(LENGTH - len(text)) for s in product(*[SYMBOLS] * n)
+            ]
+            allowed = np.array(
+                [any(re.fullmatch(PATTERN, text + s + more) for more in endings) for s in SYMBOLS]
+            )
+            if re.fullmatch(PATTERN, text) and not allowed.any():
+                return None
+        case "stop":
+            allowed = np.ones(3, bool)
+            if prefix[-1:] == (1,) or prefix[-2:] == (2, 0):
+                return None
+    p = np.where(allowed, np.exp(log_p), 0)
+    return p / p.sum()
+
+
+@pytest.fixture(scope="module")
+def small():
+    model = ar.AutoregressiveModel(
+        Raster((LENGTH,)),
+        GRU(layers=1, width=5),
+        Categorical(3),
+        ClassLabel(3, dropout=0.1, width=4),
+    )
+    variables = random_variables(model, EVENTS[:1], np.zeros(1, int))
+    return model, jax.tree.map(lambda x: x.astype(np.float32), variables)
+
+
+@pytest.mark.parametrize("name", PROCESSORS)
+def test_draws_follow_the_chain_of_processed_steps(small, name):
+    """Fails by chance with odds of 1e-6."""
+    model, variables = small
+    y, count = np.ones(len(EVENTS), int), 20_000
+    log_pmf = np.asarray(model.apply(variables, EVENTS, y, method="log_pmf"))[:, :, 0]
+    expected, length = np.ones(len(EVENTS)), np.full(len(EVENTS), LENGTH)
+    for i, (event, steps) in enumerate(zip(EVENTS.tolist(), log_pmf.astype(float), strict=True)):
+        for t, value in enumerate(event):
+            if not expected[i]:
+                break
+            p = reference(name, tuple(event[: min(t, length[i])]), steps[t])
+            if p is None:
+                length[i] = min(length[i], t)
+                expected[i] *= value == 0
+            else:
+                expected[i] *= p[value]
+    np.testing.assert_allclose(expected.sum(), 1, 1e-5)
+    processors = [PROCESSORS[name]]
+    drawn, log_prob = ar.sample(
+        model, variables, jax.random.key(0), condition=np.ones(count, int), processors=processors,
+        return_log_prob=True,
+    )  # fmt: skip
+    drawn = np.asarray(drawn)
+    check_frequencies(drawn, EVENTS, expected)
+    which = drawn @ 3 ** np.arange(LENGTH)[::-1]
+    np.testing.assert_array_equal(lengths(processors, drawn), length[which])
+    scored = model.apply(variables, EVENTS, y, length)  # by the model itself
+    np.testing.assert_allclose(log_prob, scored[which], 1e-5, 1e-5)
+
+
+def test_processors_act_together_in_streams_under_guidance_and_after_prefixes(small):
+    """What is given does not count for a pattern or a stop, and ends at a length of its own."""
+    model, variables = small
+    prefix, known = np.array([[2, 0], [1, 1], [0, 0]]), np.array([0, 1, 2])
+    processors = [PROCESSORS["stop"], regular_expression("c?a+|bc?", SYMBOLS)]
+    options = {
+        "condition": np.array([0, 1, 2]), "processors": processors, "prefix": prefix[..., None],
+        "prefix_lengths": known,
+    }  # fmt: skip
+    texts, found, key = set(), [], jax.random.key(3)
+    for guidance in (None, ar.Guidance(0.0)):
+        drawn = np.asarray(ar.sample(model, variables, key, guidance=guidance, **options))
+        found.append(drawn)
+        for row, start, end in zip(drawn, known, lengths(processors, drawn, known), strict=True):
+            texts.add("".join(SYMBOLS[value] for value in row[start:end]))
+            assert not row[end:].any()
+        np.testing.assert_array_equal(drawn[1, :1], [1])
+        np.testing.assert_array_equal(drawn[2, :2], [0, 0])
+    np.testing.assert_array_equal(*found)
+    assert all(re.fullmatch("ca|a+|b", text) for text in texts)
+    streamed = np.concatenate(list(ar.stream(model, variables, key, **options)), axis=1)
+    padded = np.pad(streamed, ((0, 0), (0, LENGTH - streamed.shape[1])))
+    np.testing.assert_array_equal(padded, found[0])
+
+
+def test_nothing_more_is_drawn_where_all_have_ended(small):
+    model, variables = small
+    steps = list(
+        ar.stream(model, variables, jax.random.key(0), condition=np.zeros(2, int),
+                  processors=[regular_expression("ab", SYMBOLS)])
+    )  # fmt: skip
+    np.testing.assert_array_equal(np.concatenate(steps, axis=1), [[0, 1], [0, 1]])
+
+
+def test_a_constraint_that_allows_nothing_is_told(small):
+    model, variables = small
+
+    def dead_end(steps, t):
+        return (t < 2) | (steps[:, :1] != 1) & jnp.ones(3, bool)
+
+    options = {"condition": np.zeros(50, int), "processors": [Constraint(dead_end)]}
+    with pytest.raises(ValueError, match=r"^processors: .* got none for examples \[\d"):
+        ar.sample(model, variables, jax.random.key(0), **options)
+    with pytest.raises(ValueError, match=r"^processors: .* got none for examples \[\d"):
+        list(ar.stream(model, variables, jax.random.key(0), **options))
+    drawn, log_prob = jax.jit(
+        lambda key: ar.sample(model, variables, key, return_log_prob=True, **options)
+    )(jax.random.key(0))
+    np.testing.assert_array_equal(log_prob == -np.inf, drawn[:, 0] == 1)
+    np.testing.assert_array_equal(drawn[:, 2] == -1, drawn[:, 0] == 1)
+
+
+@pytest.mark.parametrize(
+    ("processor", "message"),
+    [
+        (regular_expression("a{5}", SYMBOLS), "pattern: .* within the 4 steps .* 5 steps at least"),
+        (regular_expression("x", SYMBOLS), "pattern: .* got one that matches nothing"),
+        (regular_expression("a", "ab"), "table: expected a column for each of 3 values, got 2"),
+        (Stop(((0, 1), (0,) * 5)), r"stop: expected sequences of 1 \.\.\. 4 .* which cannot occur"),
+        (Stop(((),)), r"stop: expected sequences of 1 \.\.\. 4 values, .* got \[\], which cannot"),
+        (Stop(((3,),)), r"stop: expected values 0 \.\.\. 2, got \[3\], which cannot occur"),
+        (RepetitionPenalty(0.0), "repetition penalty: expected above 0, got 0.0"),
+        (
+            Constraint(lambda steps, t: steps > 0),
+            r"allowed: expected booleans \[2, 3\] .* \[2, 4\]",
+        ),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_is_drawn(small, processor, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        ar.sample(*small, jax.random.key(0), condition=np.zeros(2, int), processors=[processor])
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        ar.AutoregressiveModel(Raster((3,)), GRU(width=4), GaussianMixture(1)),
+        ar.AutoregressiveModel(Raster((3, 2), (1, 2)), GRU(width=4), EndOfSequence(Categorical(3))),
+        ar.AutoregressiveModel(Raster((4,), (2,)), GRU(width=4), Categorical(3)),
+        ar.Ensemble((ar.AutoregressiveModel(Raster((4,)), GRU(width=4), Categorical(3)),)),
+    ],
+    ids=["real", "end", "blocks", "ensemble"],
+)
+def test_steps_that_are_no_single_listed_variable_are_refused(model):
+    with pytest.raises(ValueError, match=r"^model: expected"):
+        ar.sample(model, {}, jax.random.key(0), batch_size=1, processors=[RepetitionPenalty(2.0)])
+
+
+def texts(automaton, symbols, steps, end):
+    """All that it can draw in so many steps."""
+    table, distance = np.asarray(automaton.table), np.asarray(automaton.distance)
+
+    def grow(state, left, text):
+        after = [
+            (value, s) for value, s in enumerate(table[state]) if s >= 0 and distance[s] < left
+        ]
+        if not after:
+            assert distance[state] == 0
+            yield text
+        for value, s in after:
+            yield from grow(s, left - 1, text + ("$" if value == end else symbols[value]))
+
+    return set(grow(0, steps, ""))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "a*b",
+        "(ab)*",
+        "a|bb|",
+        "[ab]{2,3}c?",
+        "(a|ab)(c|bcb)?",
+        "[^a]+",
+        r"\w\s?|\.",
+        "",
+        "(?i:aB)+",
+    ],
+)
+@pytest.mark.parametrize("end", [None, 5])
+def test_a_pattern_draws_what_python_s_regular_expressions_match(pattern, end):
+    symbols = ["a", "b", "c", "ab", ".", "$" if end else " "]  # one of two characters
+    every = {
+        "".join(symbols[value] for value in values)
+        for steps in range(4)
+        for values in product(range(5 if end else 6), repeat=steps)
+    }
+    matching = {text for text in every if re.fullmatch(pattern, text, re.ASCII)}
+    drawn = texts(regular_expression(pattern, symbols, end), symbols, 3, end)
+    assert {text.removesuffix("$") for text in drawn} <= matching
+    # What goes on is drawn on; with an end of its own every match that leaves room for it is drawn.
+    if end:
+        assert drawn >= {t + "$" for t in matching if len(t) < 3}
+    assert all(any(d.startswith(text) for d in drawn) for text in matching)
+
+
+@pytest.mark.parametrize("pattern", ["(", "^a", "a$", r"(a)\1", r"a\b", "a(?!b)", "(?<=a)b", "["])
+def test_a_pattern_that_is_not_understood_is_refused(pattern):
+    with pytest.raises(ValueError, match=r"^pattern: expected a regular expression without"):
+        regular_expression(pattern, SYMBOLS)
