@@ -28,6 +28,7 @@ from ar_jax.decoding import (
     decode,
     ended,
     example_keys,
+    processors_of,
 )
 from ar_jax.heads import Discrete, DiscretizedLogisticMixture, Integers
 from ar_jax.heads.base import Head
@@ -526,7 +527,8 @@ def _begin(model: Model, variables: Variables, given: Given) -> Carry:
     begun: Any = model.apply(
         variables, len(given.keys), given.condition, given.first, method="begin"
     )
-    return begin(*begun, model.ordering.length, given.sampler, given.prefix)
+    cache, previous = begun
+    return begin(cache, previous, model.ordering.length, given.sampler, given.prefix)
 
 
 @partial(jax.jit, static_argnames="model", donate_argnames="carry")
@@ -544,7 +546,7 @@ def _advance(
     def step(*state: Any) -> Any:
         return model.apply(variables, *state, method="draw")
 
-    over = ended(carry, t, sampler, known).all() if sampler.processors else False
+    over = ended(carry, t, sampler, known).all() if processors_of(sampler) else False
     carry, value, _ = advance(step, carry, keys, t, sampler, known)
     return carry, value, over
 

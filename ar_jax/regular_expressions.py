@@ -46,7 +46,7 @@ def regular_expression(
     step[:, len(letters)] = np.arange(len(step))  # no letter, which fills up the shorter symbols
     for state, ways in machine.map.items():
         for letter, column in letters.items():
-            after = ways.get(machine.alphabet[letter])
+            after = ways.get(machine.alphabet[letter])  # pyright: ignore[reportArgumentType]
             step[states[state], column] = nowhere if after is None else states[after]
     spelling = np.full((len(texts), max(map(len, texts), default=0)), len(letters))
     for row, text in zip(spelling, texts, strict=True):
