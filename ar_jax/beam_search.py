@@ -16,6 +16,7 @@ from ar_jax.decoding import (
     done,
     init_states,
     process,
+    processors_of,
 )
 from ar_jax.model import (
     Array,
@@ -88,7 +89,7 @@ def _search(
 ) -> tuple[jax.Array, jax.Array]:
     """Steps `[batch * beams, length, 1]`, and their log-probability `[batch, beams]`."""
     batch, start, length = given.batch, given.prefilled, model.ordering.length
-    processors = given.sampler.processors
+    processors = processors_of(given.sampler)
 
     def begin(rows: int) -> Any:
         condition, first = jax.tree.map(

@@ -28,6 +28,7 @@ from ar_jax.decoding import (
     decode,
     ended,
     example_keys,
+    processors_of,
 )
 from ar_jax.heads import Discrete, DiscretizedLogisticMixture, Integers
 from ar_jax.heads.base import Head
@@ -547,7 +548,7 @@ def _advance(
     def step(*state: Any) -> Any:
         return model.apply(variables, *state, method="draw")
 
-    over = ended(carry, t, sampler, known).all() if sampler.processors else False
+    over = ended(carry, t, sampler, known).all() if processors_of(sampler) else False
     carry, value, _ = advance(step, carry, keys, t, sampler, known)
     return carry, value, over
 

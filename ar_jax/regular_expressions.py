@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from interegular import InvalidSyntax, Unsupported, parse_pattern
@@ -47,8 +46,7 @@ def regular_expression(
     step[:, len(letters)] = np.arange(len(step))  # no letter, which fills up the shorter symbols
     for state, ways in machine.map.items():
         for letter, column in letters.items():
-            kind: Any = machine.alphabet[letter]
-            after = ways.get(kind)
+            after = ways.get(machine.alphabet[letter])  # pyright: ignore[reportArgumentType]
             step[states[state], column] = nowhere if after is None else states[after]
     spelling = np.full((len(texts), max(map(len, texts), default=0)), len(letters))
     for row, text in zip(spelling, texts, strict=True):

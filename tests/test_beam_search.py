@@ -123,7 +123,7 @@ def test_steps_of_several_variables_are_refused():
         Raster((3, 2), (1, 2)), GRU(width=4), EndOfSequence(Categorical(3)), Nothing()
     )
     with pytest.raises(
-        ValueError, match=r"^model: expected an AutoregressiveModel with steps of one"
+        ValueError, match=r"^model: expected an AutoregressiveModel of variables of finitely"
     ):
         beam_search(model, {}, beams=2, batch_size=1)
     model = ar.AutoregressiveModel(Raster((3,)), GRU(width=4), Bernoulli())

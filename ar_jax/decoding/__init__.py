@@ -13,6 +13,7 @@ from ar_jax.decoding.processors import (
     init_states,
     lengths,
     process,
+    processors_of,
 )
 from ar_jax.decoding.samplers import Sampler
 from ar_jax.decoding.scan import (
@@ -49,4 +50,5 @@ __all__ = [
     "init_states",
     "lengths",
     "process",
+    "processors_of",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ar_jax.decoding.processors import ProcessedSampler, Processor, State
+from ar_jax.decoding.processors import ProcessedSampler, Processor, State, processors_of
 from ar_jax.decoding.samplers import Sampler
 
 
@@ -46,10 +46,11 @@ class GuidedSampler:
     @property
     def processors(self) -> tuple[Processor, ...]:
         """The sampler's: they change what the guidance makes of the probabilities."""
-        return self.sampler.processors
+        return processors_of(self.sampler)
 
     def at(self, states: tuple[State, ...], t: Any) -> "GuidedSampler":
         """How step t is drawn, with the processors in these states."""
+        assert isinstance(self.sampler, ProcessedSampler)
         return replace(self, sampler=self.sampler.at(states, t))
 
     @property

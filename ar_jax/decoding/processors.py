@@ -253,6 +253,11 @@ class ProcessedSampler:
         return jnp.where((processed > -jnp.inf).any(axis=-1, keepdims=True), drawn, -1)
 
 
+def processors_of(sampler: Any) -> tuple[Processor, ...]:
+    """Those that a sampler has, if any."""
+    return getattr(sampler, "processors", ())
+
+
 def process(
     processors: Sequence[Processor], log_pmf: jax.Array, states: tuple[State, ...], t: Any
 ) -> jax.Array:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -44,15 +44,6 @@ class Sampler:
         ):
             if not valid:
                 raise ValueError(f"{name}: expected {expected}, got {getattr(self, name)}")
-
-    @property
-    def processors(self) -> tuple[()]:
-        """None: each step is drawn in the same way."""
-        return ()
-
-    def at(self, states: tuple[()], t: Any) -> Self:
-        """How step t is drawn."""
-        return self
 
     @property
     def truncates(self) -> Any:

@@ -13,6 +13,7 @@ from ar_jax.decoding.processors import (
     advance_states,
     done,
     init_states,
+    processors_of,
 )
 from ar_jax.decoding.samplers import Sampler
 
@@ -40,7 +41,7 @@ def begin(
     cache: Any, previous: jax.Array, length: int, sampler: AnySampler, known: Known | None
 ) -> Carry:
     """What goes into the first step that is drawn; known steps are from the event's beginning."""
-    states = init_states(sampler.processors, len(previous), length, known)
+    states = init_states(processors_of(sampler), len(previous), length, known)
     return Carry(cache, previous, states)
 
 
@@ -79,7 +80,7 @@ def decode(
         def rest(carry: Carry) -> tuple[Carry, tuple[jax.Array, jax.Array]]:
             return carry, jax.tree.map(jnp.zeros_like, jax.eval_shape(draw, carry)[1])
 
-        if not sampler.processors:
+        if not processors_of(sampler):
             return draw(carry)
         return jax.lax.cond(ended(carry, t, sampler, known).all(), rest, draw, carry)
 
@@ -98,25 +99,30 @@ def advance(
     """One step of `decode`: what goes on from it, the values, and their log-probability or 0."""
     cache, previous, states = carry
     keys = jax.vmap(_fold, (0, None))(keys, t)
-    cache, value, log_prob = step(cache, previous, t, keys, sampler.at(states, t))
+    processors = processors_of(sampler)
+    at = sampler
+    if processors:
+        assert isinstance(sampler, ProcessedSampler | GuidedSampler)
+        at = sampler.at(states, t)
+    cache, value, log_prob = step(cache, previous, t, keys, at)
     given = jnp.zeros(len(keys), bool)
     if known is not None:
         values, lengths = known
         given = t < lengths
         value = jnp.where(given[:, None], values[:, jnp.minimum(t, values.shape[1] - 1)], value)
         log_prob = jnp.where(given, 0, log_prob)
-    if sampler.processors:
+    if processors:
         after = ended(carry, t, sampler, known)
         value = jnp.where(after[:, None], 0, value)
         log_prob = jnp.where((value < 0).any(axis=1), -jnp.inf, jnp.where(after, 0, log_prob))
         drawn = ~(given | after)
-        states = advance_states(sampler.processors, states, value[:, 0], t, drawn)
+        states = advance_states(processors, states, value[:, 0], t, drawn)
     return Carry(cache, value, states), value, log_prob
 
 
 def ended(carry: Carry, t: Any, sampler: AnySampler, known: Known | None) -> jax.Array:
     """`[batch]` booleans: whether processors ended an example before step t."""
-    after = done(sampler.processors, carry.states, len(carry.previous), t)
+    after = done(processors_of(sampler), carry.states, len(carry.previous), t)
     return after if known is None else after & (t >= known[1])
 
 
