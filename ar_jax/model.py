@@ -408,7 +408,7 @@ def lengthen(
     def caches(model: AutoregressiveModel) -> Any:
         return shapes(lambda: model.apply(variables, batch, condition, method="init_cache"))
 
-    batch, longer = 1 if condition is None else len(condition), of_length(length)
+    batch, longer = count_of(condition) or 1, of_length(length)
     init: Any = longer.init
     needed = shapes(lambda: init(jax.random.key(0), method=step))
     if jax.tree.map(jnp.shape, variables) != needed:
