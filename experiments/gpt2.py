@@ -3,15 +3,19 @@
 python -m experiments.gpt2 sample --checkpoint gpt2/ --prompt "Once upon a time"
 python -m experiments.gpt2 sample --checkpoint gpt2/ --prompt "Q:" --length 50 --sampler.top-p 0.9
 python -m experiments.gpt2 sample --checkpoint gpt2/ --prompt "One, two," --sampler.temperature 0
+python -m experiments.gpt2 sample --checkpoint gpt2/ --prompt "Q: Why? A:" --stop "Q:" "A:"
+python -m experiments.gpt2 sample --checkpoint gpt2/ --prompt "Born on" --pattern " [0-9]{4}"
 
 The checkpoint is a folder as Hugging Face's transformers writes it: config.json, tokenizer.json and
 model.safetensors, of one file or sharded. The text ends after so many tokens, where the model ends
-it, or at Ctrl-C. Needs the extra: pip install 'ar_jax[interop]'.
+it, before a stop, where a pattern allows nothing more, or at Ctrl-C. Needs the extra:
+pip install 'ar_jax[interop]'.
 """
 
 import contextlib
 import dataclasses
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import jax
@@ -21,8 +25,11 @@ from tokenizers.decoders import DecodeStream
 
 import ar_jax as ar
 from ar_jax import interop
+from ar_jax.decoding import Processor
 from ar_jax.interop.checkpoint import read_config
+from ar_jax.regular_expressions import regular_expression
 from experiments.run import dispatch, parse
+from experiments.sequences import until
 
 PROGRAM = "python -m experiments.gpt2"
 
@@ -37,6 +44,10 @@ class SampleText:
       length: the most tokens to draw.
       sampler: how a token is drawn.
       seed: of the draw.
+      stop: texts before which it ends.
+      repetition_penalty: above 1, tokens that came before come again less often.
+      pattern: a regular expression that what is drawn matches as a whole.
+      alternatives: print so many of the most likely tokens at each place, and their probabilities.
     """
 
     checkpoint: Path = Path()
@@ -44,6 +55,10 @@ class SampleText:
     length: int = 200
     sampler: ar.Sampler = ar.Sampler()
     seed: int = 0
+    stop: tuple[str, ...] = ()
+    repetition_penalty: float = 1.0
+    pattern: str = ""
+    alternatives: int = 0
 
 
 def sample(options: SampleText) -> None:
@@ -64,22 +79,58 @@ def sample(options: SampleText) -> None:
             f"length: expected 1 ... {room}, since the model has {model.ordering.length} positions "
             f"and the prompt {len(prompt)} tokens, got {options.length}"
         )
-    ordering = ar.orderings.Raster((len(prompt) - 1 + options.length,))
     ends = read_config(options.checkpoint).entries.get("eos_token_id")  # none, one or several
     ends = ends if isinstance(ends, list) else [ends]
-    tokens = np.array(prompt)[None]
-    drawn = ar.stream(
-        model.clone(ordering=ordering), variables, jax.random.key(options.seed),
+    processors: list[Processor] = []
+    if options.repetition_penalty != 1:
+        processors.append(ar.RepetitionPenalty(options.repetition_penalty, np.array(prompt[:1])))
+    if options.pattern:
+        symbols = spellings(tokenizer, prompt[-1], model.head.values)
+        processors.append(regular_expression(options.pattern, symbols, ends[0]))
+    tokens, drawn = np.array(prompt)[None], []
+
+    def of_length(length: int) -> ar.AutoregressiveModel:
+        return model.clone(ordering=ar.orderings.Raster((length,)))
+
+    steps = ar.stream(
+        of_length(len(prompt) - 1 + options.length), variables, jax.random.key(options.seed),
         condition=tokens[:, :1], prefix=tokens[:, 1:, None], sampler=options.sampler,
+        processors=processors,
     )  # fmt: skip
-    text = DecodeStream(ids=prompt, skip_special_tokens=True)
+
+    def pieces() -> Iterator[str]:
+        text = DecodeStream(ids=prompt, skip_special_tokens=True)
+        for token in (step.item() for step in steps):
+            if token in ends:
+                return
+            drawn.append(token)
+            yield text.step(tokenizer, token) or ""
+
     print(options.prompt, end="", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
-        for token in (step.item() for step in drawn):
-            if token in ends:
-                break
-            print(text.step(tokenizer, token) or "", end="", flush=True)
+        for piece in until(pieces(), options.stop):
+            print(piece, end="", flush=True)
     print()
+    if options.alternatives and drawn:
+        event = np.array([[*prompt[1:], *drawn]])
+        values, log_probs = ar.alternatives(
+            of_length(event.shape[1]), variables, event, options.alternatives, tokens[:, :1]
+        )
+        first = len(prompt) - 1
+        for token, likely, log_prob in zip(
+            drawn, np.asarray(values)[0, first:], np.asarray(log_probs)[0, first:], strict=True
+        ):
+            shares = zip(likely.tolist(), np.exp(log_prob), strict=True)
+            others = "  ".join(f"{tokenizer.decode([t])!r} {share:.3f}" for t, share in shares)
+            print(f"{tokenizer.decode([token])!r}: {others}")
+
+
+def spellings(tokenizer: Tokenizer, before: int, values: int) -> list[str | None]:
+    """What each token adds to a text after another; None for special ones and parts of letters."""
+    start = tokenizer.decode([before])
+    texts = tokenizer.decode_batch([[before, token] for token in range(values)])
+    added = [text.removeprefix(start) for text in texts]
+    return [None if not text or "\N{REPLACEMENT CHARACTER}" in text else text for text in added]
 
 
 def main(arguments: list[str]) -> None:

@@ -3,6 +3,7 @@
 python -m experiments.shakespeare_transformer                      train, evaluate and draw
 python -m experiments.shakespeare_transformer evaluate             the figures again
 python -m experiments.shakespeare_transformer sample --prompt "ROMEO:" --length 1000
+python -m experiments.shakespeare_transformer sample --prompt "ROMEO:" --pattern " [a-z ]{9,30}[!?]"
 python -m experiments.shakespeare_transformer --debug              the same in seconds
 
 4 layers of width 128 with 4 heads, windows of 64 characters, 12 windows a step, 2000 steps, AdamW
@@ -25,9 +26,11 @@ import numpy as np
 
 import ar_jax as ar
 from ar_jax.data import Characters, Chunks, Splits, tfds_text
+from ar_jax.decoding import Processor
+from ar_jax.regular_expressions import regular_expression
 from ar_jax.training import AdamW, Cosine, Training
 from experiments.run import Data, Experiment, Sample, main
-from experiments.sequences import continue_sequence
+from experiments.sequences import continue_sequence, until
 
 WINDOW, SYMBOLS = 64, 65
 
@@ -38,11 +41,18 @@ class SampleText(Sample):
 
     Attributes:
       prompt: how it begins.
-      length: characters to draw.
+      length: characters to draw at most.
+      stop: texts before which it ends.
+      repetition_penalty: above 1, characters of the window come again less often.
+      pattern: a regular expression that what is drawn, within one window, matches as a whole; it
+        decides the length.
     """
 
     prompt: str = "\n"
     length: int = 1000
+    stop: tuple[str, ...] = ()
+    repetition_penalty: float = 1.0
+    pattern: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,10 +115,19 @@ class Shakespeare(Experiment):
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
         known, key = self._characters.encode(options.prompt), jax.random.key(options.seed)
+        processors: list[Processor] = [ar.RepetitionPenalty(options.repetition_penalty)]
+        length = options.length
+        if options.pattern:
+            processors.append(regular_expression(options.pattern, self._characters.symbols))
+            length = WINDOW - min(WINDOW // 2, len(known) - 1)  # all that one window has room for
+        for stop in options.stop:
+            self._characters.encode(stop)  # tells of characters that cannot occur
         drawn = continue_sequence(
-            self.model, variables, key, known, options.length, options.sampler
+            self.model, variables, key, known, length, options.sampler, processors
         )
-        return self.write(path, drawn)
+        text = self._characters.decode(drawn[len(known) :])
+        shown = options.prompt + "".join(until([text], options.stop))
+        return self.write(path, self._characters.encode(shown))
 
     def write(self, path: Path, symbols: np.ndarray) -> Path:
         """Writes symbols `[n]` as a text file, whose path it returns."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import re
 import subprocess
 import sys
 
@@ -15,6 +16,7 @@ import ar_jax as ar
 from ar_jax import interop
 from experiments import gpt2
 from experiments.gpt2 import SampleText
+from experiments.sequences import until
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -115,6 +117,26 @@ def test_a_llama_goes_on_too(tmp_path, capsys):
     assert len(printed.split()) > 2  # all 20 are unprinted with odds of 1e-8
 
 
+def test_a_text_matches_its_pattern_with_the_alternatives_of_its_tokens(folder, capsys):
+    options = SampleText(
+        folder, prompt="größer", length=12, pattern="(noch|ein) (Wort){1,2}", alternatives=2,
+        repetition_penalty=1.3,
+    )  # fmt: skip
+    gpt2.sample(options)
+    text, *alternatives = capsys.readouterr().out.splitlines()
+    assert re.fullmatch("größer(noch|ein) (Wort){1,2}", text)
+    assert "".join(re.match("'(.*?)': ", line)[1] for line in alternatives) == text[6:]
+    assert all(len(re.findall(r" [01]\.[0-9]{3}", line)) == 2 for line in alternatives)
+
+
+def test_a_text_ends_before_a_stop_which_may_come_in_pieces():
+    pieces = iter(["ab", "c\n", "\n\nd", "never taken"])
+    assert "".join(until(pieces, ("\n\n", "x"))) == "abc"
+    assert next(pieces) == "never taken"
+    assert "".join(until(["a", "b\n"], ("\n\n",))) == "ab\n"
+    assert list(until(["a", "b"], ())) == ["a", "b", ""]
+
+
 def test_ctrl_c_ends_the_text(folder, capsys, monkeypatch):
     def interrupted(*args, **kwargs):
         yield np.array([[7]])
@@ -132,6 +154,12 @@ def test_ctrl_c_ends_the_text(folder, capsys, monkeypatch):
         (["--length", "0"], r"length: expected 1 \.\.\. 64, since the model has 64 positions"),
         (["--length", "65"], r"length: expected 1 \.\.\. 64, .* the prompt 1 tokens, got 65"),
         (["--checkpoint", "nowhere"], "folder: expected that of a checkpoint, got nowhere"),
+        (["--length", "9", "--pattern", "("], "pattern: expected a regular expression without"),
+        (["--length", "9", "--stop", ""], "stop: expected texts of one character at least"),
+        (
+            ["--length", "9", "--pattern", "a{99}"],
+            "pattern: expected one that matches within the 9",
+        ),
         (["--length", "9", "--sampler.top-p", "0"], "top_p: expected above 0 and at most 1, got 0"),
     ],
 )
