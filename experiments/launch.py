@@ -274,7 +274,7 @@ def keep(path: Path, command: str, table: str) -> None:
 def main(arguments: list[str]) -> int:
     """Runs the command line; the exit status is 0 if all runs have finished."""
     known = experiments()
-    listing = "\n".join(f"  {name:24}{line}" for name, line in known.items())
+    listing = "\n".join(f"  {name:26}{line}" for name, line in known.items())
     if not arguments:
         print(f"Experiments, for {PROGRAM} NAME (see --help):\n{listing}")
         return 0
