@@ -113,7 +113,8 @@ def check_flow(flow: Flow, condition: Any = None) -> None:
         )
         close(greedy, again, "greedy does not depend on the key")
         if conditions is not None:
-            others = map_condition(lambda y: np.roll(y, 1, axis=0), conditions)
+            rolled = map_condition(lambda y: np.roll(np.asarray(y), 1, axis=0), condition)
+            others = resized(rolled, count)
             assert np.all(score(variables, x) != score(variables, x, others)), "y is heard"
         # Smaller parameters: with random ones of size 1 a density can be too steep for the
         # rounding of x itself, and for quadrature.
