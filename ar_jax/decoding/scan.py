@@ -56,7 +56,7 @@ def decode(
 ) -> tuple[jax.Array, jax.Array]:
     """Draws the steps `start ... stop - 1`, each from those before it.
 
-    Once processors have ended all examples, steps cost nothing.
+    Once processors have ended all examples, nothing more is computed.
 
     Args:
       step: draws the value at t given the cache and the value at t - 1.
@@ -71,21 +71,42 @@ def decode(
       The values `[batch, stop - start, step_size]`, zeros after the end of an example; and the
       log-probability of those drawn, in nats `[batch]`.
     """
+    if processors_of(sampler):
+        return _decode_until_ended(step, carry, keys, start, stop, sampler, known)
 
     def body(carry: Carry, t: jax.Array) -> tuple[Carry, tuple[jax.Array, jax.Array]]:
-        def draw(carry: Carry) -> tuple[Carry, tuple[jax.Array, jax.Array]]:
-            carry, value, log_prob = advance(step, carry, keys, t, sampler, known)
-            return carry, (value, log_prob)
-
-        def rest(carry: Carry) -> tuple[Carry, tuple[jax.Array, jax.Array]]:
-            return carry, jax.tree.map(jnp.zeros_like, jax.eval_shape(draw, carry)[1])
-
-        if not processors_of(sampler):
-            return draw(carry)
-        return jax.lax.cond(ended(carry, t, sampler, known).all(), rest, draw, carry)
+        carry, value, log_prob = advance(step, carry, keys, t, sampler, known)
+        return carry, (value, log_prob)
 
     _, (values, log_probs) = jax.lax.scan(body, carry, jnp.arange(start, stop))
     return values.swapaxes(0, 1), log_probs.sum(axis=0)
+
+
+def _decode_until_ended(
+    step: StepFunction,
+    carry: Carry,
+    keys: jax.Array,
+    start: int,
+    stop: int,
+    sampler: AnySampler,
+    known: Known | None,
+) -> tuple[jax.Array, jax.Array]:
+    """`decode` in a loop that ends when all examples have."""
+
+    def goes_on(state: Any) -> jax.Array:
+        carry, t, _, _ = state
+        return (t < stop) & ~ended(carry, t, sampler, known).all()
+
+    def body(state: Any) -> Any:
+        carry, t, values, log_prob = state
+        carry, value, log_value = advance(step, carry, keys, t, sampler, known)
+        return carry, t + 1, values.at[:, t - start].set(value), log_prob + log_value
+
+    blank = jax.eval_shape(lambda: advance(step, carry, keys, start, sampler, known)[1:])
+    value, log_prob = jax.tree.map(jnp.zeros_like, blank)
+    values = jnp.repeat(value[:, None], stop - start, axis=1)
+    state = carry, jnp.asarray(start), values, log_prob
+    return jax.lax.while_loop(goes_on, body, state)[2:]
 
 
 def advance(
