@@ -6,7 +6,8 @@ from typing import Any
 import jax
 
 from ar_jax.contexts import Condition
-from ar_jax.model import Array, AutoregressiveModel, Variables, listed_values
+from ar_jax.model import Array, AutoregressiveModel, Variables
+from ar_jax.sampling import listed_values
 
 
 def alternatives(

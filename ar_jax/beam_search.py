@@ -18,15 +18,8 @@ from ar_jax.decoding import (
     process,
     processors_of,
 )
-from ar_jax.model import (
-    Array,
-    AutoregressiveModel,
-    Given,
-    Variables,
-    check_given,
-    check_possible,
-    check_single,
-)
+from ar_jax.model import Array, AutoregressiveModel, Variables
+from ar_jax.sampling import Given, check_given, check_possible, check_single
 
 
 def beam_search(

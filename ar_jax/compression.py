@@ -7,10 +7,11 @@ in parallel, or other batches, would round the probabilities differently.
 
 import hashlib
 import json
+import threading
 import zlib
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any, ClassVar, NamedTuple, cast
 
 import jax
@@ -19,14 +20,19 @@ import numpy as np
 from constriction import stream  # pyright: ignore[reportAttributeAccessIssue]
 from jax.experimental import io_callback
 
-from ar_jax.checks import check_positive
+from ar_jax.checks import check_integers, check_positive, check_shape
 from ar_jax.contexts import Condition, count_of, map_condition
 from ar_jax.decoding import example_keys
 from ar_jax.heads import Integers
 from ar_jax.model import Array, AutoregressiveModel, Variables
 
 MAGIC = b"\x89ar_jax\n"
-VERSION = 1
+VERSION = 2
+
+WIDEST = 4096
+"""The most events that are coded side by side."""
+
+RangeEncoder, RangeDecoder = stream.queue.RangeEncoder, stream.queue.RangeDecoder
 
 FAMILY = stream.model.Categorical(perfect=False)
 """Probabilities, rounded so that every value has one above zero."""
@@ -43,7 +49,11 @@ def compress(
     variables: Variables,
     x: Array,
     condition: Condition = None,
+    lengths: Array | None = None,
+    *,
     batch_size: int = 256,
+    about: Mapping[str, Any] | None = None,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> bytes:
     """Events as bytes: -log2 p(x | y) bits under the model, and a header of about 400 bytes.
 
@@ -52,37 +62,37 @@ def compress(
       variables: its own; `decompress` needs the same.
       x: `[count, *event]`, integers.
       condition: y; `decompress` needs the same.
+      lengths: `[count]` integers, how many steps of each event are stored, the others come back as
+        zeros; None for all. `decompress` needs the same.
       batch_size: how many events are coded side by side.
+      about: what else to store, as JSON can: `read` gives it back before anything is decoded.
+      progress: is told the share that is done.
 
     Raises:
-      ValueError: when x or the condition does not fit the model, or its head is over infinitely
-        many values.
+      ValueError: when x, the condition or the lengths do not fit the model, or its head is over
+        infinitely many values.
     """
     check_positive(batch_size=batch_size)
     model.check(x, condition)
-    x = np.asarray(x, np.int32)
-    batch = min(len(x), batch_size)
-    steps, encoder = model.ordering.to_steps(x), stream.queue.RangeEncoder()
-    stepper = Stepper(model, variables, condition, batch)
-    for first in range(0, len(x), batch):
-        known = steps[np.minimum(np.arange(first, first + batch), len(x) - 1)]
-        for t, counts in stepper.steps(first, len(x)):
-
-            def encode(places: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-                values, coded = known[:, t, places], counts[:, places]  # noqa: B023
-                encoder.encode(values[coded], FAMILY, probabilities[coded])
-                return values
-
-            stepper.take(t, encode)
+    count, batch = len(x), min(len(x), batch_size, WIDEST)
+    stepper, encoder = Stepper(model, variables, condition, lengths, batch), RangeEncoder()
+    steps = model.ordering.to_steps(np.asarray(x, np.int32))
+    steps = np.where(stepper.stored(np.arange(count))[..., None], steps, 0)
+    for first in range(0, count, batch):
+        known = steps[np.minimum(np.arange(first, first + batch), count - 1)]
+        for t, counts in stepper.steps(first, count):
+            stepper.take(t, partial(_encode, encoder, known[:, t], counts))
+            progress(_share(first, t, count, batch, len(known[0])))
     payload = encoder.get_compressed().astype("<u4").tobytes()
     header = {
         "version": VERSION,
-        "count": len(x),
+        "count": count,
         "batch": batch,
         **stepper.hashes,
-        "events": zlib.crc32(x.astype("<i4").tobytes()),
+        "events": _checksum(model.ordering.to_event(steps)),
         "size": len(payload),
         "payload": zlib.crc32(payload),
+        "about": dict(about or {}),
     }
     written = json.dumps(header).encode()
     sizes = [len(written), zlib.crc32(written)]
@@ -90,7 +100,14 @@ def compress(
 
 
 def decompress(
-    model: AutoregressiveModel, variables: Variables, data: bytes, condition: Condition = None
+    model: AutoregressiveModel,
+    variables: Variables,
+    data: bytes,
+    condition: Condition = None,
+    lengths: Array | None = None,
+    *,
+    limit: int = 2**28,
+    progress: Callable[[float], None] = lambda share: None,
 ) -> np.ndarray:
     """The events that `compress` was given.
 
@@ -99,6 +116,9 @@ def decompress(
       variables: the same.
       data: what `compress` returned.
       condition: the same.
+      lengths: the same.
+      limit: refuse data of more variables, since a few bytes can claim to be any number of events.
+      progress: is told the share that is done.
 
     Returns:
       `[count, *event]`, integers.
@@ -109,35 +129,32 @@ def decompress(
     """
     header, payload = read(data)
     count, batch = header["count"], header["batch"]
-    if count_of(condition) not in (None, count):
-        raise ValueError(
-            f"condition: expected one for each of {count} events, got {count_of(condition)}"
-        )
-    stepper = Stepper(model, variables, condition, batch)
+    for name, given in (("condition", count_of(condition)), ("lengths", count_of(lengths))):
+        if given not in (None, count):
+            raise ValueError(f"{name}: expected one for each of {count} events, got {given}")
+    ordering = model.ordering
+    if count * ordering.length * ordering.step_size > limit:
+        raise ValueError(f"data: expected at most {limit} variables, got {count} events; see limit")
+    stepper = Stepper(model, variables, condition, lengths, batch)
     for name, what in HASHED.items():
         if header[name] != stepper.hashes[name]:
             raise ValueError(
                 f"data: expected {what}, got data of {name} {header[name]}, "
                 f"where there is {stepper.hashes[name]}"
             )
-    decoder, steps = stream.queue.RangeDecoder(np.frombuffer(payload, "<u4").astype(np.uint32)), []
+    decoder, steps = RangeDecoder(np.frombuffer(payload, "<u4").astype(np.uint32)), []
     for first in range(0, count, batch):
         chunk = []
         for t, counts in stepper.steps(first, count):
-
-            def decode(places: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-                coded = counts[:, places]  # noqa: B023
-                values = np.zeros(coded.shape, np.int32)
-                values[coded] = decoder.decode(FAMILY, probabilities[coded])
-                return values
-
-            chunk.append(stepper.take(t, decode))
+            chunk.append(stepper.take(t, partial(_decode, decoder, counts)))
+            progress(_share(first, t, count, batch, ordering.length))
         steps.append(np.stack(chunk, axis=1)[: count - first])
-    x = model.ordering.to_event(np.concatenate(steps))
-    if zlib.crc32(x.astype("<i4").tobytes()) != header["events"]:
+    x = ordering.to_event(np.concatenate(steps))
+    if _checksum(x) != header["events"]:
         raise ValueError(
-            "data: expected events of the header's checksum, got others: this machine (jax "
-            f"{jax.__version__}) computes other probabilities than that one (jax {header['jax']})"
+            "data: expected events of the header's checksum, got others: the data was tampered "
+            f"with, or this machine (jax {jax.__version__}) computes other probabilities than that "
+            f"one (jax {header['jax']})"
         )
     return x
 
@@ -145,8 +162,12 @@ def decompress(
 HASHED = {
     "model": "what this model and these variables compressed",
     "condition": "what was compressed with this condition",
+    "lengths": "what was compressed with these lengths",
     "probabilities": "what was compressed where the model computes the same probabilities",
 }
+
+HEADER = {"version": int, "count": int, "batch": int, "events": int, "size": int, "payload": int}
+HEADER |= {"about": dict, "jax": str} | dict.fromkeys(HASHED, str)
 
 
 def read(data: bytes) -> tuple[dict[str, Any], bytes]:
@@ -162,10 +183,21 @@ def read(data: bytes) -> tuple[dict[str, Any], bytes]:
     written, payload = data[start : start + size], data[start + size :]
     if zlib.crc32(written) != checksum or len(written) != size:
         raise ValueError("data: expected a header of its checksum, got a damaged one")
-    header = json.loads(written)
-    if header["version"] != VERSION:
-        raise ValueError(f"data: expected version {VERSION}, got {header['version']}")
-    if len(payload) != header["size"] or zlib.crc32(payload) != header["payload"]:
+    try:
+        header = json.loads(written)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"data: expected a header in JSON, got {error}") from error
+    version = header.get("version") if isinstance(header, dict) else None
+    if version != VERSION:
+        raise ValueError(f"data: expected version {VERSION}, got {version}")
+    kinds = {name: type(value) for name, value in header.items()}
+    if kinds != HEADER or not 1 <= header["batch"] <= min(header["count"], WIDEST):
+        raise ValueError(f"data: expected a header that `compress` writes, got {header}")
+    if (
+        len(payload) != header["size"]
+        or len(payload) % 4
+        or zlib.crc32(payload) != header["payload"]
+    ):
         raise ValueError(
             f"data: expected {header['size']} bytes of their checksum after the header, "
             f"got {len(payload)}, cut short or damaged"
@@ -194,6 +226,7 @@ class Program(NamedTuple):
     begin: Callable[..., Any]
     step: Callable[..., Any]
     answers: list[Callable[[np.ndarray], np.ndarray]]
+    alone: threading.Lock  # one thread at a time is answered
 
 
 @lru_cache(maxsize=8)
@@ -209,7 +242,7 @@ def _program(model: AutoregressiveModel) -> Program:
         out: Any = model.apply(variables, cache, previous, t, keys, port, method="draw")
         return out[:2]
 
-    return Program(jax.jit(begin), jax.jit(step, donate_argnums=1), answers)
+    return Program(jax.jit(begin), jax.jit(step, donate_argnums=1), answers, threading.Lock())
 
 
 class Stepper:
@@ -219,14 +252,23 @@ class Stepper:
       model: any with finitely many values.
       variables: its own.
       condition: `[count, ...]` or None.
+      lengths: `[count]` or None.
       batch: how many events at once.
     """
 
     def __init__(
-        self, model: AutoregressiveModel, variables: Variables, condition: Any, batch: int
+        self,
+        model: AutoregressiveModel,
+        variables: Variables,
+        condition: Any,
+        lengths: Array | None,
+        batch: int,
     ) -> None:
         model.check_parts()
         model.context.check(condition, count_of(condition) or batch)
+        if lengths is not None:
+            check_shape("lengths", lengths, (count_of(condition) or "count",))
+            check_integers("lengths", lengths, 0, model.ordering.length)
         support = model.head.support(model.ordering.block_size)
         if not all(isinstance(kind, Integers) and kind != Integers() for kind in support):
             raise ValueError(
@@ -234,6 +276,7 @@ class Stepper:
             )
         self._model, self._variables, self._batch = model, jax.device_put(variables), batch
         self._condition, self._program = condition, _program(cast(Hashable, model))
+        self._lengths = None if lengths is None else np.asarray(lengths)
         self._order = np.arange(model.ordering.step_size)
         self._begin(0)
         asked = self.take(0, lambda places, _: np.broadcast_to(-1 - places, (batch, len(places))))
@@ -250,6 +293,7 @@ class Stepper:
         self.hashes = {
             "model": _hash(repr(model), variables),
             "condition": _hash("", condition),
+            "lengths": _hash("", self._lengths),
             "probabilities": digest.hexdigest()[:16],
             "jax": jax.__version__,
         }
@@ -269,13 +313,21 @@ class Stepper:
           count: how many events there are.
 
         Yields:
-          t, and `[batch, step_size]` booleans: rows after the last event and cells that only fill
-          up a step do not count.
+          t, and `[batch, step_size]` booleans: rows after the last event, steps after its length
+          and cells that only fill up a step do not count.
         """
-        ordering, rows = self._model.ordering, np.arange(first, first + self._batch) < count
+        ordering, rows = self._model.ordering, np.arange(first, first + self._batch)
+        stored = self.stored(np.minimum(rows, count - 1)) & (rows < count)[:, None]
         self._begin(first)
         for t in range(ordering.length):
-            yield t, rows[:, None] & ordering.valid[t].repeat(ordering.block_size)
+            yield t, stored[:, t, None] & ordering.valid[t].repeat(ordering.block_size)
+
+    def stored(self, rows: np.ndarray) -> np.ndarray:
+        """`[rows, length]` booleans: the steps of these events that are stored."""
+        length = self._model.ordering.length
+        if self._lengths is None:
+            return np.ones((len(rows), length), bool)
+        return np.arange(length) < self._lengths[rows, None]
 
     def take(self, t: int, code: Code) -> np.ndarray:
         """Step t, which must come after t - 1: the values that the coder tells.
@@ -291,21 +343,54 @@ class Stepper:
             places = self._order[asked : asked + table.shape[1]]
             asked += table.shape[1]
             try:
+                if not np.isfinite(table).all():
+                    raise ValueError("variables: expected ones of finite probabilities, got NaN")
                 values = code(places, table)
             except Exception as error:  # it would come as text only through the compiled step
                 failures.append(error)
                 values = np.zeros(table.shape[:2])
             return values.reshape(probabilities.shape[:-1]).astype(np.int32)
 
-        self._program.answers.append(answer)
-        try:
+        with self._program.alone:
+            self._program.answers[:] = [answer]
             self._state = self._program.step(self._variables, *self._state, t)
             values = np.asarray(self._state[1])
-        finally:
-            self._program.answers.pop()
         if failures:
-            raise ValueError(f"data: expected a code of these probabilities, got {failures[0]}")
+            raise failures[0]
         return values
+
+
+def _encode(
+    encoder: Any,
+    known: np.ndarray,
+    counts: np.ndarray,
+    places: np.ndarray,
+    probabilities: np.ndarray,
+) -> np.ndarray:
+    values, coded = known[:, places], counts[:, places]
+    encoder.encode(values[coded], FAMILY, probabilities[coded])
+    return values
+
+
+def _decode(
+    decoder: Any, counts: np.ndarray, places: np.ndarray, probabilities: np.ndarray
+) -> np.ndarray:
+    coded = counts[:, places]
+    values = np.zeros(coded.shape, np.int32)
+    try:
+        values[coded] = decoder.decode(FAMILY, probabilities[coded])
+    except Exception as error:  # the library raises no narrower one
+        raise ValueError(f"data: expected a code, got {error}") from error
+    return values
+
+
+def _share(first: int, t: int, count: int, batch: int, length: int) -> float:
+    """How much of all is done after step t of the batch that begins at an event."""
+    return (first // batch * length + t + 1) / (-(-count // batch) * length)
+
+
+def _checksum(x: np.ndarray) -> int:
+    return zlib.crc32(np.ascontiguousarray(x, "<i4").tobytes())
 
 
 def _hash(text: str, tree: Any) -> str:

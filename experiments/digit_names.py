@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 import ar_jax as ar
-from ar_jax.data import Arrays, Characters, EvaluationBatches, Splits, digits
+from ar_jax.data import Arrays, Characters, EvaluationBatches, Splits, digits, prompts
 from ar_jax.evaluation import bayes, hits, log_likelihoods
 from experiments.digits import LEVELS, Digits
 from experiments.figures import draw_images
@@ -33,9 +33,7 @@ LONGEST = max(map(len, WORDS))
 
 def spelled(words: Sequence[str]) -> np.ndarray:
     """Tokens of words, as a `Tokens` context reads them: int32 `[words, letters]`."""
-    tokens = [LETTERS.encode(word) for word in words]
-    padded = [np.pad(t, (0, LONGEST - len(t)), constant_values=-1) for t in tokens]
-    return np.stack(padded)
+    return prompts(LETTERS, words, LONGEST)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

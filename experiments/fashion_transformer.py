@@ -4,6 +4,8 @@ python -m experiments.fashion_transformer                             train, eva
 python -m experiments.fashion_transformer evaluate                    the figures again
 python -m experiments.fashion_transformer sample --guidance 0 1 3     classes, more marked
 python -m experiments.fashion_transformer sample --known 0.5          complete halves of test images
+python -m experiments.fashion_transformer compress FILES --to X.arj    PNG or .npy, without loss
+python -m experiments.fashion_transformer decompress X.arj --to FOLDER and back
 python -m experiments.fashion_transformer --debug                     the same in seconds
 
 A step is a patch of 4x4 pixels; the features of a patch are the condition of a small MADE over its

@@ -246,3 +246,25 @@ def draw_histograms(
         ax.set_yticks([])
         ax.legend()
     figure.savefig(path, dpi=120)
+
+
+def draw_bars(path: Path, panels: Mapping[str, Mapping[str, float]], unit: str) -> None:
+    """Figures as bars, the smallest at the top, the first of each panel marked.
+
+    Args:
+      path: of the PNG.
+      panels: figures by their names, under the title of each panel.
+      unit: of the figures.
+    """
+    rows = max(map(len, panels.values()))
+    figure = Figure(figsize=(4 * len(panels), 0.9 + 0.3 * rows), layout="constrained")
+    for ax, (title, figures) in zip(
+        figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True
+    ):
+        marked, ordered = next(iter(figures)), sorted(figures, key=lambda name: -figures[name])
+        colours = ["C1" if name == marked else "C0" for name in ordered]
+        ax.barh(ordered, [figures[name] for name in ordered], color=colours)
+        ax.set_title(title)
+        ax.set_xlabel(unit)
+        ax.locator_params(axis="x", nbins=4)
+    figure.savefig(path, dpi=120)

@@ -3,7 +3,7 @@
 python -m experiments.generative_classification                          all, and the page
 python -m experiments.generative_classification --generative FOLDER      of a run that there is
 python -m experiments.generative_classification --test 1000              with fewer test images
-python -m experiments.generative_classification --debug                  in seconds
+python -m experiments.generative_classification --debug                  small, in 3 minutes
 
 *Both ways*: p(binarised image | digit), the class-conditional run of mnist_transformer, gives
 p(digit | image) by Bayes' rule; mnist_classifier learned p(digit | image) itself. A grey test image
@@ -13,8 +13,7 @@ Calibration is shown as it is, and after a temperature that is fitted to validat
 *Rejection*: mnist_grey and fashion_transformer score the test images of either data set, without a
 class. *Classes given as text*: digit_names classifies into the names that it is asked for.
 
-What is not trained yet is trained first, as its own program would. With all trained it takes about
-half an hour of one core.
+What is not trained yet is trained first, as its own program would.
 """
 
 import dataclasses
@@ -132,7 +131,7 @@ def compare(arguments: Sequence[str]) -> None:
         "rejection": rejection(given, grey),
         "names": named(names),
     }
-    write(given.folder / "results.json", json.dumps(results, indent=2) + "\n")
+    write(given.folder / "figures.json", json.dumps(results, indent=2) + "\n")
     write(given.folder / "README.md", page(results, given, arguments))
 
 

@@ -1,20 +1,22 @@
 """What experiments on images share."""
 
 import dataclasses
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import jax
 import numpy as np
+from PIL import Image
 
 import ar_jax as ar
 from ar_jax.data import Arrays, Splits, binarise, grey_levels, read_image, tfds_images
-from ar_jax.training import AdamW, Training
+from ar_jax.training import Muon, Training
 from experiments.blocks import by_blocks
 from experiments.figures import draw_images
-from experiments.run import Data, Experiment, Sample, asked
+from experiments.run import Data, Experiment, Sample, asked, read_bytes
 
 CLASSES = 10
 
@@ -173,10 +175,11 @@ class GreyImages(ImageExperiment):
         default_factory=lambda: patch_transformer(
             ar.heads.DiscretizedLogisticMixture(levels=256, components=10),
             ar.contexts.ClassLabel(CLASSES, dropout=0.1),
+            hidden=(512, 512),
         )
     )
     training: Training = Training(
-        steps=3000, optimizer=AdamW(learning_rate=1e-3), log_every=50, validate_every=1000
+        steps=1200, optimizer=Muon(learning_rate=3e-3), log_every=50, validate_every=200
     )
     data: Data = Data()
 
@@ -185,6 +188,43 @@ class GreyImages(ImageExperiment):
     )
     levels: ClassVar[int] = 256
     dataset: ClassVar[str]  # as TFDS names it
+
+    def preset(self, arguments: Sequence[str]) -> Self:
+        config = super().preset(arguments)
+        if not config.debug:
+            return config
+        pixel, context = ar.heads.DiscretizedLogisticMixture(levels=256), config.model.context
+        model = patch_transformer(pixel, context, hidden=(16,)).clone(conditional=self.small)
+        return dataclasses.replace(config, model=model)
+
+    @property
+    def example(self) -> Mapping[str, np.ndarray]:
+        return {"x": np.zeros((1, 28, 28, 1), np.int32), "y": np.zeros(1, np.int32)}
+
+    def read(self, path: Path) -> np.ndarray:
+        """The image of a `.png`, or those of an `.npy` `[n, *event]`, uint8."""
+        if path.suffix == ".png":
+            return read_image(path)[None].astype(np.int32)
+        if path.suffix != ".npy":
+            raise ValueError(f"files: expected .png or .npy, got {path}")
+        try:
+            images = np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
+        except (ValueError, EOFError, OSError) as error:
+            raise ValueError(f"{path}: expected an array, got {error}") from error
+        if images.dtype != np.uint8 or images.ndim != 4:
+            raise ValueError(
+                f"{path}: expected uint8 [images, height, width, channels], got {images.dtype} "
+                f"{list(images.shape)}"
+            )
+        return images.astype(np.int32)
+
+    def written(self, values: np.ndarray, name: str) -> bytes:
+        file, images = io.BytesIO(), values.astype(np.uint8)
+        if name.endswith(".png") and len(images) == 1:
+            Image.fromarray(images[0, ..., 0]).save(file, "PNG")
+        else:
+            np.save(file, images)
+        return file.getvalue()
 
     @cached_property
     def splits(self) -> Splits:
@@ -195,17 +235,21 @@ class GreyImages(ImageExperiment):
 
 
 def patch_transformer(
-    pixel: ar.heads.Head, context: ar.contexts.Context = ar.contexts.Nothing()
+    pixel: ar.heads.Head,
+    context: ar.contexts.Context = ar.contexts.Nothing(),
+    hidden: tuple[int, ...] = (256,),
 ) -> ar.AutoregressiveModel:
     """Images of 28x28 pixels, patch by patch, and pixel by pixel inside a patch.
 
     Args:
       pixel: the head of one pixel.
       context: of the images.
+      hidden: units of the layers of the model inside a patch.
     """
     model = by_blocks(
         ar.orderings.Raster((28, 28, 1), block=(4, 4, 1)),
         ar.conditionals.Transformer(layers=4, width=128, heads=4),
         pixel,
+        hidden,
     )
     return model.clone(context=context)

@@ -4,6 +4,8 @@ python -m experiments.mnist_grey                              train, evaluate an
 python -m experiments.mnist_grey evaluate                     the figures again
 python -m experiments.mnist_grey sample --guidance 0 1 3      digits, more and more marked
 python -m experiments.mnist_grey sample --known 0.5           complete halves of test images
+python -m experiments.mnist_grey compress FILES --to X.arj    PNG or .npy, without loss
+python -m experiments.mnist_grey decompress X.arj --to FOLDER and back
 python -m experiments.mnist_grey --debug                      the same in seconds
 
 A step is a patch of 4x4 pixels; the features of a patch are the condition of a small MADE over its

@@ -7,7 +7,7 @@ import shlex
 import sys
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
@@ -18,6 +18,7 @@ import jax
 import numpy as np
 import tyro
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 import ar_jax as ar
@@ -26,6 +27,7 @@ from ar_jax.data import EvaluationBatches, Splits, Transform, training_batches, 
 from ar_jax.evaluation import Likelihood, evaluate
 from ar_jax.training import Checkpoints, Training, fit, init_state, living, read_metrics
 from ar_jax.training.parallel import devices
+from experiments.codec import compress_files, contents, decompress_files
 from experiments.figures import draw_curves
 
 Config = TypeVar("Config")
@@ -84,6 +86,7 @@ class Experiment(ABC):
     sample: ClassVar[Sample] = Sample()  # the defaults of drawing
     small_sample: ClassVar[Sample]  # what --debug draws; else the same
     transform: ClassVar[Transform] = staticmethod(unchanged)  # of training events, in every epoch
+    streams: ClassVar[bool] = False  # whether a file is a sequence of any length, or else events
 
     def __post_init__(self) -> None:
         check_positive(batch_size=self.batch_size)
@@ -96,6 +99,23 @@ class Experiment(ABC):
     @abstractmethod
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
         """Draws samples into a file, which has a suffix of its own; options are like `sample`."""
+
+    def read(self, path: Path) -> np.ndarray:
+        """The values of a file, to be compressed: `[n, *event]`; of a stream `[n, ...]`."""
+        raise ValueError(
+            f"files: expected an experiment that reads files, got {type(self).__name__}"
+        )
+
+    def written(self, values: np.ndarray, name: str) -> bytes:
+        """The content of the file of that name, whose values these are."""
+        raise ValueError(
+            f"files: expected an experiment that reads files, got {type(self).__name__}"
+        )
+
+    @property
+    def example(self) -> Mapping[str, np.ndarray]:
+        """A batch of one event, of the shapes that the model takes."""
+        return self.splits.validation.batch(np.arange(1))
 
     def preset(self, arguments: Sequence[str]) -> Self:
         """These defaults, as switches among the arguments change them all at once."""
@@ -155,8 +175,7 @@ class Experiment(ABC):
     def restore(self) -> Any:
         """The variables with the best validation."""
         optimizer = self.training.optimizer.transformation(self.training.steps)
-        example = self.splits.validation.batch(np.arange(1))
-        state = init_state(self.model, optimizer, self.training.seed, example)
+        state = init_state(self.model, optimizer, self.training.seed, self.example)
         with Checkpoints(self.folder / "checkpoints") as checkpoints:
             return checkpoints.restore(state, checkpoints.best).variables
 
@@ -195,8 +214,38 @@ class Evaluate:
     folder: Path = Path()
 
 
+@dataclasses.dataclass(frozen=True)
+class Compress:
+    """Compress files by a trained model, without loss.
+
+    Attributes:
+      files: to be compressed, all into one.
+      to: the file to write.
+      folder: of the run.
+    """
+
+    files: tyro.conf.Positional[tuple[Path, ...]] = ()
+    to: Path = Path("compressed.arj")
+    folder: Path = Path()
+
+
+@dataclasses.dataclass(frozen=True)
+class Decompress:
+    """Bring back what `compress` was given.
+
+    Attributes:
+      file: what it wrote.
+      to: the folder to write to.
+      folder: of the run.
+    """
+
+    file: tyro.conf.Positional[Path] = Path("compressed.arj")
+    to: Path = Path()
+    folder: Path = Path()
+
+
 def main(experiment: Experiment, overview: str, name: str = "") -> None:
-    """Runs the verb that the command line names: train (when it names none), evaluate or sample.
+    """Runs the verb that the command line names; train, when it names none.
 
     Args:
       experiment: its defaults.
@@ -227,7 +276,45 @@ def main(experiment: Experiment, overview: str, name: str = "") -> None:
         config = trained(options.folder)
         tell(config.draw(config.restore(), options, config.folder / "samples"))
 
-    verbs = {"train": train_verb, "evaluate": evaluate_verb, "sample": sample_verb}
+    def compress_verb(arguments: list[str]) -> None:
+        default = Compress(folder=experiment.folder)
+        options = parse(default, arguments, f"{program} compress")
+        config = trained(options.folder)
+        check_new(options.to)
+        with Progress(transient=True) as progress:
+            task = progress.add_task("Compressing", total=1.0)
+            data = compress_files(
+                config, config.restore(), options.files,
+                lambda share: progress.update(task, completed=share),
+            )  # fmt: skip
+        write(options.to, data)
+        was = sum(path.stat().st_size for path in options.files)
+        Console().print(f"Wrote {options.to}: {was:,} bytes as {len(data):,}")
+
+    def decompress_verb(arguments: list[str]) -> None:
+        default = Decompress(folder=experiment.folder)
+        options = parse(default, arguments, f"{program} decompress")
+        config, data = trained(options.folder), read_bytes(options.file)
+        for file, _ in contents(data):
+            check_new(options.to / file)
+        with Progress(transient=True) as progress:
+            task = progress.add_task("Decompressing", total=1.0)
+            files = decompress_files(
+                config, config.restore(), data,
+                lambda share: progress.update(task, completed=share),
+            )  # fmt: skip
+        options.to.mkdir(parents=True, exist_ok=True)
+        for file, content in files.items():
+            write(options.to / file, content)
+            Console().print(f"Wrote {options.to / file}: {len(content):,} bytes")
+
+    verbs = {
+        "train": train_verb,
+        "evaluate": evaluate_verb,
+        "sample": sample_verb,
+        "compress": compress_verb,
+        "decompress": decompress_verb,
+    }
     dispatch(program, verbs, "train", overview, sys.argv[2:] if name else sys.argv[1:])
 
 
@@ -352,11 +439,24 @@ def to_json(config: Any) -> str:
     return json.dumps(describe(config), indent=2) + "\n"
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path, content: str | bytes) -> None:
     """Writes a file at once: a crash leaves the old one or the new one."""
     beside = path.with_name(path.name + ".new")
-    beside.write_text(text)
+    beside.write_bytes(content.encode() if isinstance(content, str) else content)
     beside.replace(path)
+
+
+def check_new(path: Path) -> None:
+    """Raises FileExistsError when there is something of that name."""
+    if path.exists():
+        raise FileExistsError(f"to: expected a new file, got {path}; remove it or name another")
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file."""
+    if not path.is_file():
+        raise FileNotFoundError(f"file: expected one to read, got {path}")
+    return path.read_bytes()
 
 
 def arguments_of(folder: Path) -> list[str]:

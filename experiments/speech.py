@@ -51,6 +51,8 @@ class Recordings:
 
     path: str = ""
 
+    places: ClassVar[tuple[str, ...]] = ("path",)
+
 
 @dataclasses.dataclass(frozen=True)
 class SampleSpeech(Sample):

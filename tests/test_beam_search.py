@@ -2,7 +2,6 @@
 
 from itertools import product
 
-import jax
 import numpy as np
 import pytest
 
@@ -13,7 +12,7 @@ from ar_jax.contexts import ClassLabel, Nothing
 from ar_jax.decoding import Automaton, Stop
 from ar_jax.heads import Bernoulli, Categorical, DiscretizedLogisticMixture, EndOfSequence
 from ar_jax.orderings import Raster, Snake
-from ar_jax.testing import random_variables
+from ar_jax.testing import compiled_apply, random_variables, scaled
 
 MODELS = {  # of each kind of cache: layers first, states, complex states, rings, windows, inputs
     "scanned layers": (
@@ -34,7 +33,7 @@ def built(name):
     model = ar.AutoregressiveModel(*MODELS[name], ClassLabel(2, width=4))
     x = np.zeros((1, *model.ordering.event), np.int32)
     variables = random_variables(model, x, np.zeros(1, int))
-    return model, jax.tree.map(lambda leaf: 2 * leaf, variables)
+    return model, scaled(variables, 2.0)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -44,7 +43,7 @@ def test_with_room_for_all_prefixes_it_finds_the_most_likely_events_in_order(nam
     found, log_prob = beam_search(model, variables, beams=27, condition=y)
     events = np.array(list(product(range(3), repeat=4))).reshape(-1, *model.ordering.event)
     for label, got, got_log_prob in zip(y, found, log_prob, strict=True):
-        scores = np.asarray(model.apply(variables, events, np.full(81, label)))
+        scores = np.asarray(compiled_apply(model, variables, events, np.full(81, label)))
         best = np.argsort(-scores)[:27]
         np.testing.assert_allclose(got_log_prob, scores[best], 1e-5, 1e-5)
         np.testing.assert_array_equal(got[:5], events[best[:5]])  # no two are as likely
@@ -79,7 +78,7 @@ def test_narrow_beams_with_an_end_do_what_a_loop_over_lists_does(penalty):
         """log p of the first steps: later ones do not count."""
         padded = np.array([[*prefix, *[0] * (4 - len(prefix))] for prefix in prefixes])
         lengths = np.full(len(prefixes), len(prefixes[0]))
-        return model.apply(variables, padded, np.ones(len(padded), int), lengths).tolist()
+        return compiled_apply(model, variables, padded, np.ones(len(padded), int), lengths).tolist()
 
     found, log_prob = beam_search(
         model, variables, beams=4, condition=np.array([1]), processors=[Stop(((2,),))],
@@ -99,7 +98,7 @@ def test_constraints_leave_the_most_likely_events_that_keep_them():
         model, variables, beams=4, condition=np.array([1]), processors=[automaton]
     )
     events = np.array([[0, 1, 0, 1], [1, 0, 1, 0], [2, 2, 2, 2]])
-    scores = np.asarray(model.apply(variables, events, np.ones(3, int)))
+    scores = np.asarray(compiled_apply(model, variables, events, np.ones(3, int)))
     best = np.argsort(-scores)
     np.testing.assert_array_equal(found[0, :3], events[best])
     np.testing.assert_allclose(log_prob[0], [*scores[best], -np.inf], 1e-5)
@@ -113,8 +112,8 @@ def test_a_prefix_is_kept_and_not_scored():
     for label, events, got in zip(y, found, log_prob, strict=True):
         every = np.array([[*events[0, :2], a, b] for a in range(3) for b in range(3)])
         labels = np.full(9, label)
-        known = model.apply(variables, every, labels, np.full(9, 2))
-        rest = np.sort(model.apply(variables, every, labels) - known)[::-1]
+        known = compiled_apply(model, variables, every, labels, np.full(9, 2))
+        rest = np.sort(compiled_apply(model, variables, every, labels) - known)[::-1]
         np.testing.assert_allclose(got, rest, 1e-4, 1e-5)
 
 

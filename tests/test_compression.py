@@ -20,13 +20,14 @@ from ar_jax.heads import (
     DiscretizedLogisticMixture,
     EndOfSequence,
     GaussianMixture,
+    LogisticDigits,
     Mixed,
     MuLaw,
     Nested,
     Poisson,
 )
 from ar_jax.orderings import Graph, Hilbert, Raster, Reversed, Snake
-from ar_jax.testing import random_variables
+from ar_jax.testing import compiled_apply, random_variables, to_float32
 
 patch = ar.AutoregressiveModel(Snake((2, 2, 1)), MADE((9,)), Categorical(5, embedding=3), Vector(7))
 graph = Graph.from_edges((8,), [(0, 2), (1, 2), (2, 3), (1, 5), (5, 6), (0, 7)])
@@ -42,6 +43,7 @@ MODELS = {
         Nothing(),
     ),
     "patches": (Raster((4, 4, 1), (2, 2, 1)), GRU(layers=1, width=8), Nested(patch), Nothing()),
+    "digits": (Raster((4, 2), (1, 2)), GRU(layers=1, width=8), LogisticDigits(), Nothing()),
     "ends": (Raster((5, 2), (1, 2)), GRU(width=8), EndOfSequence(Categorical(4)), Nothing()),
     "mixed": (
         Raster((4, 3), (1, 3)),
@@ -58,7 +60,7 @@ def drawn(name, count):
     y = np.arange(count) % 3 if name == "classes" else None
     blank = np.zeros((1, *model.ordering.event), np.int32)
     variables = random_variables(model, blank, None if y is None else y[:1])
-    variables = jax.tree.map(lambda leaf: leaf.astype(np.float32), variables)
+    variables = to_float32(variables)
     size = {"batch_size": count} if y is None else {"condition": y}
     x = ar.sample(model, variables, jax.random.key(0), **size)
     return model, variables, np.asarray(x), y
@@ -70,10 +72,29 @@ def test_events_come_back_at_the_size_of_their_likelihood(name):
     data = compress(model, variables, x, y, batch_size=128)  # whose last batch is not full
     np.testing.assert_array_equal(decompress(model, variables, data, y), x)
     header, payload = read(data)
-    bits = -float(np.sum(model.apply(variables, x, y))) / np.log(2)
+    bits = -float(np.sum(compiled_apply(model, variables, x, y))) / np.log(2)
     assert len(data) - len(payload) < 500
     assert 8 * len(payload) < 1.005 * bits + 64  # the coder ends with a word or two
     assert header["count"] == 300
+
+
+def test_steps_after_an_events_length_are_not_stored(small):
+    model, variables, x, _ = small
+    lengths = np.arange(20) % 10
+    said = []
+    data = compress(model, variables, x, lengths=lengths, about={"a": [1]}, progress=said.append)
+    assert read(data)[0]["about"] == {"a": [1]}
+    np.testing.assert_allclose(said, np.arange(1, 10) / 9)
+    restored = decompress(model, variables, data, lengths=lengths)
+    np.testing.assert_array_equal(restored, np.where(np.arange(9) < lengths[:, None], x, 0))
+    bits = -float(np.sum(compiled_apply(model, variables, x, lengths=lengths))) / np.log(2)
+    assert bits - 1 < 8 * len(read(data)[1]) < 1.005 * bits + 64
+    with pytest.raises(ValueError, match=r"^data: expected what was compressed with these lengths"):
+        decompress(model, variables, data)
+    with pytest.raises(ValueError, match=r"^lengths: expected one for each of 20 events, got 19"):
+        decompress(model, variables, data, lengths=lengths[1:])
+    with pytest.raises(ValueError, match=r"^lengths: expected integers 0 ... 9"):
+        compress(model, variables, x, lengths=lengths + 1)
 
 
 @pytest.fixture(scope="module")
@@ -139,16 +160,59 @@ def test_only_the_same_model_variables_and_condition_read_what_was_compressed(sm
         decompress(model, variables, data, y[:3])
 
 
-def test_other_probabilities_are_told_before_anything_is_decoded(small, monkeypatch):
+def forged(data, payload=None, written=None, **changes):
+    """The same with another payload or fields of its header, whose checksums are right."""
+    header, kept = read(data)
+    payload = kept if payload is None else payload
+    header |= {"size": len(payload), "payload": zlib.crc32(payload)} | changes
+    written = json.dumps(header).encode() if written is None else written
+    return (
+        data[:8]
+        + np.array([len(written), zlib.crc32(written)], "<u4").tobytes()
+        + written
+        + payload
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"probabilities": "0" * 16}, "what was compressed where the model computes"),
+        ({"version": 1}, "version 2, got 1"),
+        ({"count": 10**15}, "at most 268435456 variables, got 1000000000000000 events"),
+        ({"count": 21}, "events of the header's checksum|a code"),
+        ({"count": 19, "batch": 19}, "what was compressed where the model computes"),
+        ({"count": -1}, "a header that"),
+        ({"count": 20.0}, "a header that"),
+        ({"count": True}, "a header that"),
+        ({"batch": 0}, "a header that"),
+        ({"batch": 10**9, "count": 10**9}, "a header that"),
+        ({"events": "0"}, "a header that"),
+        ({"jax": None}, "a header that"),
+        ({"more": 1}, "a header that"),
+        ({"events": 0}, "events of the header's checksum"),
+        ({"payload": b""}, "events of the header's checksum|a code"),
+        ({"payload": b"12345"}, "5 bytes of their checksum"),
+        ({"payload": b"\xff" * 400}, "events of the header's checksum|a code"),
+        ({"written": b"[" * 10**5}, "a header in JSON"),
+        ({"written": b"[]"}, "version 2, got None"),
+        ({"written": b"\xff"}, "a header in JSON"),
+    ],
+    ids=str,
+)
+def test_forged_files_of_right_checksums_are_refused(small, changes, message):
     model, variables, _, data = small
-    size = int(np.frombuffer(data, "<u4", 1, 8)[0])
-    header, payload = read(data)
-    header["probabilities"] = "0" * 16
-    written = json.dumps(header).encode()
-    assert len(written) == size
-    forged = data[:8] + np.array([size, zlib.crc32(written)], "<u4").tobytes() + written + payload
-    with pytest.raises(ValueError, match="computes the same probabilities, got data of"):
-        decompress(model, variables, forged)
+    with pytest.raises(ValueError, match=f"^data: expected ({message})"):
+        decompress(model, variables, forged(data, **changes))
+
+
+def test_events_that_do_not_fit_and_broken_variables_are_refused(small):
+    model, variables, x, _ = small
+    with pytest.raises(ValueError, match=r"^x: expected integers 0 ... 49"):
+        compress(model, variables, x + 1)
+    broken = jax.tree.map(lambda leaf: np.full_like(leaf, np.nan), variables)
+    with pytest.raises(ValueError, match=r"^variables: expected ones of finite probabilities"):
+        compress(model, broken, x)
 
 
 def test_real_numbers_and_endless_counts_are_refused():

@@ -25,7 +25,7 @@ from ar_jax.data import Arrays, EvaluationBatches, training_batches
 from ar_jax.evaluation import evaluate
 from ar_jax.heads import Bernoulli, Categorical
 from ar_jax.orderings import Raster
-from ar_jax.testing import random_variables
+from ar_jax.testing import compiled_apply, random_variables
 from ar_jax.training.state import init_state
 from ar_jax.training.step import make_train_step
 
@@ -48,9 +48,11 @@ def test_neither_padding_nor_a_neighbour_in_the_batch_changes_a_prompt(condition
     model = ar.AutoregressiveModel(Raster((2, 2, 1)), conditional, Bernoulli(), Tokens(5, 4))
     x, y = np.ones((2, 2, 2, 1), np.int32), np.array([[3, -1, -1, -1], [2, 1, 0, 4]])
     variables = random_variables(model, x, y)
-    both = model.apply(variables, x, y)
-    np.testing.assert_allclose(both[:1], model.apply(variables, x[:1], y[:1, :1]), rtol=1e-5)
-    np.testing.assert_allclose(both[1:], model.apply(variables, x[1:], y[1:]), rtol=1e-5)
+    both = compiled_apply(model, variables, x, y)
+    np.testing.assert_allclose(
+        both[:1], compiled_apply(model, variables, x[:1], y[:1, :1]), rtol=1e-5
+    )
+    np.testing.assert_allclose(both[1:], compiled_apply(model, variables, x[1:], y[1:]), rtol=1e-5)
 
 
 def test_a_context_is_pooled_to_the_mean_of_the_vectors_that_count():
@@ -139,6 +141,9 @@ def test_a_series_knows_its_order_and_what_is_unknown_but_not_its_padding():
         unknown, zero = y.copy(), y.copy()
         unknown[0, 1, 0], zero[0, 1, 0] = np.nan, 0
         assert not np.allclose(read(unknown), read(zero))
+        beside = unknown.copy()
+        beside[0, 1, 1] += 1  # what stands beside an unknown number is known
+        assert not np.allclose(read(beside), read(unknown))
         later = np.concatenate([np.full((1, 1, 2), np.nan), y], axis=1)
         assert not np.allclose(read(later), read(y))  # a gap is no padding
 
@@ -215,7 +220,7 @@ def test_streams_beams_and_files_take_several_conditions(told):
     np.testing.assert_array_equal(np.concatenate(steps, axis=1), drawn)
     events, log_prob = ar.beam_search(model, variables, beams=9, condition=y)
     again = map_condition(lambda y: y.repeat(9, axis=0), y)
-    scored = model.apply(variables, events.reshape(-1, 3), again)
+    scored = compiled_apply(model, variables, events.reshape(-1, 3), again)
     np.testing.assert_allclose(log_prob.ravel(), scored, 1e-5)
     data = compress(model, variables, x, y, batch_size=3)
     np.testing.assert_array_equal(decompress(model, variables, data, y), x)
@@ -238,7 +243,7 @@ def test_training_and_evaluation_take_several_conditions(told):
     assert np.isfinite(scalars["loss"])
     assert np.isfinite(scalars["gradient_norm"])  # the NaN of what is missing does not spread
     scored = evaluate(model, variables, EvaluationBatches(examples, 8), "all")
-    np.testing.assert_allclose(scored.nats, -model.apply(variables, x, y).mean(), 1e-5)
+    np.testing.assert_allclose(scored.nats, -compiled_apply(model, variables, x, y).mean(), 1e-5)
     with pytest.raises(ValueError, match=r"^y: expected 4 rows, as in x, got 3"):
         Arrays(x, (y[0], y[1][:3]))
 

@@ -13,7 +13,7 @@ from ar_jax.contexts import ClassLabel
 from ar_jax.evaluation import evaluate
 from ar_jax.heads import Bernoulli, Categorical
 from ar_jax.orderings import Permutation, Raster, Reversed
-from ar_jax.testing import random_variables
+from ar_jax.testing import compiled_apply, random_variables
 from ar_jax.training.state import init_state
 from ar_jax.training.step import make_train_step
 
@@ -31,14 +31,6 @@ OWN = Ensemble(
 )
 ENSEMBLES = [ORDERINGS, CONNECTIVITIES, OWN]
 IDS = ["orderings", "connectivities", "own"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _compile_quickly():
-    """Programs that run once: compiling them is all the time they take."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 def probability(model, variables):
@@ -70,10 +62,10 @@ def test_probabilities_are_averaged_and_not_logits():
     one = AutoregressiveModel(Raster((1,)), FVSBN(), Bernoulli())
     ensemble = Ensemble((one, one))
     x = np.ones((1, 1), np.int32)
-    variables = ensemble.init(jax.random.key(0), x)
+    variables = jax.jit(ensemble.init)(jax.random.key(0), x)
     variables = jax.tree.map(np.zeros_like, variables)
     variables["params"]["member_0"]["conditional"]["readout_bias"][0] = math.log(9)
-    np.testing.assert_allclose(np.exp(ensemble.apply(variables, x)), [0.7], rtol=1e-6)
+    np.testing.assert_allclose(np.exp(compiled_apply(ensemble, variables, x)), [0.7], rtol=1e-6)
 
 
 def test_shared_weights_are_one_set():
@@ -90,7 +82,7 @@ def test_shared_weights_are_one_set():
 def test_weights_of_a_pixel_are_its_own_in_every_ordering():
     """A regression whose last pixel copies the one above it does so in each order that lets it."""
     one = AutoregressiveModel(Raster((2, 2)), FVSBN(), Bernoulli())
-    variables = jax.tree.map(np.zeros_like, one.init(jax.random.key(0), EVENTS))
+    variables = jax.tree.map(np.zeros_like, jax.jit(one.init)(jax.random.key(0), EVENTS))
     # Bernoulli shows a pixel as plus or minus one.
     variables["params"]["conditional"]["readout_kernel"][3, 1] = 20
     for ordering in (Raster((2, 2)), Permutation((2, 2), (), (1, 0, 3, 2))):
@@ -123,7 +115,7 @@ def test_a_prefix_makes_members_as_likely_as_they_find_it():
     """Members that are sure of all ones and of all zeros: after a one only the first is left."""
     one = AutoregressiveModel(Raster((3,)), FVSBN(), Categorical(2))
     ensemble = Ensemble((one, one))
-    variables = ensemble.init(jax.random.key(0), np.zeros((1, 3), np.int32))
+    variables = jax.jit(ensemble.init)(jax.random.key(0), np.zeros((1, 3), np.int32))
     variables = jax.tree.map(np.zeros_like, variables)
     for name, likely in (("member_0", 1), ("member_1", 0)):
         bias = variables["params"][name]["conditional"]["readout_bias"]
@@ -164,7 +156,7 @@ def test_training_and_evaluation_take_an_ensemble_for_a_model():
         shared=True,
     )
     x, y = EVENTS[:8], np.arange(8) % 3
-    variables = ensemble.init(jax.random.key(0), x, y)
+    variables = jax.jit(ensemble.init)(jax.random.key(0), x, y)
     optimizer = optax.sgd(0.5)
     state = init_state(ensemble, optimizer, 0, {"x": x, "y": y})
     step = jax.jit(
@@ -184,7 +176,7 @@ def test_training_and_evaluation_take_an_ensemble_for_a_model():
     def nats(variables):
         return evaluate(ensemble, variables, [{"x": x, "y": y, "mask": mask}], "test").nats
 
-    exact = -np.mean(ensemble.apply(variables, x, y))
+    exact = -np.mean(compiled_apply(ensemble, variables, x, y))
     np.testing.assert_allclose(nats(variables), exact, rtol=1e-6)
     assert nats({"params": after.params}) < nats({"params": state.params})
 
@@ -203,7 +195,7 @@ def test_members_that_do_not_fit_are_refused(models, expected):
 
 
 def test_first_steps_have_no_meaning_among_several_orderings():
-    variables = ORDERINGS.init(jax.random.key(0), EVENTS)
+    variables = jax.jit(ORDERINGS.init)(jax.random.key(0), EVENTS)
     with pytest.raises(ValueError, match="prefix: expected None, since the models' orderings"):
         ar.sample(ORDERINGS, variables, jax.random.key(0), prefix=np.ones((1, 1, 1), np.int32))
     with pytest.raises(ValueError, match="lengths: expected None, since the models' orderings"):
@@ -218,9 +210,9 @@ def test_weights_can_be_shared_among_members_of_one_architecture_only():
 
 def test_the_steps_that_count_are_the_same_for_members_of_one_ordering():
     ensemble = Ensemble((ONE, ONE))
-    variables = ensemble.init(jax.random.key(0), EVENTS)
+    variables = jax.jit(ensemble.init)(jax.random.key(0), EVENTS)
     lengths = np.arange(16) % 5
     each = [np.exp(m.apply(v, EVENTS, lengths=lengths)) for m, v in members(ensemble, variables)]
-    got = np.exp(ensemble.apply(variables, EVENTS, lengths=lengths))
+    got = np.exp(compiled_apply(ensemble, variables, EVENTS, lengths=lengths))
     np.testing.assert_allclose(got, np.mean(each, axis=0), rtol=1e-5)
     assert got[0] == 1  # nothing counts

@@ -36,7 +36,7 @@ FLOWS = [  # direction, transform, conditional, orderings, head of the noise, co
     (MAF, Spline(bins=4), small, two, normal, Vector(2, width=4), vectors),
     (IAF, Affine(), small, two, normal, ClassLabel(3, width=4), np.arange(3)),
     (IAF, Spline(bins=4), small, two, normal, Nothing(), None),
-    (MAF, Spline(bins=3, bound=2.0), transformer, image, normal, Tokens(5, 3, width=4), tokens),
+    (MAF, Spline(bins=3, bound=2.0), transformer, image[:2], normal, Tokens(5, 3, width=4), tokens),
     (MAF, Affine(), NADE(hidden=5), image, normal, Vector(2, width=4), vectors),
     (IAF, Affine(), GRU(layers=1, width=4), permuted, normal, Nothing(), None),
 ]

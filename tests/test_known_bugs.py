@@ -8,7 +8,7 @@ from scipy import stats
 
 import ar_jax as ar
 from ar_jax.heads import DiscretizedLogisticMixture, GaussianMixture
-from ar_jax.testing import random_variables
+from ar_jax.testing import compiled_apply, random_variables
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def test_the_condition_reaches_the_first_variable(digit_model, conditional):
     model = digit_model.clone(conditional=conditional)
     variables = random_variables(model, X, Y)
     same = np.repeat(X[:1], 4, axis=0)
-    first = model.apply(variables, same, Y, method="step_log_probs")[:, 0]
+    first = compiled_apply(model, variables, same, Y, method="step_log_probs")[:, 0]
     assert len(np.unique(first)) == 4
 
 
@@ -49,24 +49,28 @@ def test_sampling_works_without_a_condition(digit_model):
         digit_model, variables, jax.random.key(0), batch_size=5, return_log_prob=True
     )
     assert images.shape == (5, 2, 3, 1)
-    np.testing.assert_allclose(log_prob, digit_model.apply(variables, images), rtol=1e-5)
+    np.testing.assert_allclose(log_prob, compiled_apply(digit_model, variables, images), rtol=1e-5)
     np.testing.assert_allclose(
-        log_prob, digit_model.apply(variables, images, np.full(5, -1)), rtol=1e-5
+        log_prob, compiled_apply(digit_model, variables, images, np.full(5, -1)), rtol=1e-5
     )
 
 
 def test_the_first_variable_is_part_of_the_likelihood(digit_model):
     variables = jax.tree.map(jnp.zeros_like, random_variables(digit_model, X, Y))
-    np.testing.assert_allclose(digit_model.apply(variables, X, Y), -6 * np.log(2), rtol=1e-6)
+    np.testing.assert_allclose(
+        compiled_apply(digit_model, variables, X, Y), -6 * np.log(2), rtol=1e-6
+    )
 
 
 def test_what_is_drawn_is_a_level_not_a_rounded_real():
     head = DiscretizedLogisticMixture(levels=16, components=2)
     keys = jax.random.split(jax.random.key(0), 64)
     features = jax.random.normal(jax.random.key(1), (64, head.features(1)))
-    value, log_prob = head.apply({}, features, keys, ar.Sampler(), method="sample")
+    value, log_prob = compiled_apply(head, {}, features, keys, ar.Sampler(), method="sample")
     assert value.dtype == jnp.int32
-    np.testing.assert_allclose(log_prob, head.apply({}, features, value, method="log_prob"))
+    np.testing.assert_allclose(
+        log_prob, compiled_apply(head, {}, features, value, method="log_prob")
+    )
 
 
 def test_colour_channels_are_drawn_with_their_coupling():
@@ -76,7 +80,7 @@ def test_colour_channels_are_drawn_with_their_coupling():
     slopes = [3.0, 0.0, 3.0]  # green on red, blue on red, blue on green, before tanh
     features = jnp.tile(jnp.array([logit, *means, *log_scales, *slopes]), (20_000, 1))
     keys = jax.random.split(jax.random.key(0), 20_000)
-    value, _ = head.apply({}, features, keys, ar.Sampler(), method="sample")
+    value, _ = compiled_apply(head, {}, features, keys, ar.Sampler(), method="sample")
     correlation = np.corrcoef(value.T)
     assert correlation[0, 1] > 0.5
     assert correlation[1, 2] > 0.5
@@ -89,7 +93,9 @@ def test_a_mixture_of_one_channel_sums_over_its_components():
     edges = np.array([-np.inf, -2 / 3, 0, 2 / 3, np.inf])
     cdf = stats.logistic.cdf(edges[:, None], means, scales)
     expected = np.log((weights * np.diff(cdf, axis=0)).sum(axis=1))
-    got = head.apply({}, jnp.tile(features, (4, 1)), np.arange(4)[:, None], method="log_prob")
+    got = compiled_apply(
+        head, {}, jnp.tile(features, (4, 1)), np.arange(4)[:, None], method="log_prob"
+    )
     np.testing.assert_allclose(got, expected, rtol=1e-5)
 
 
@@ -99,5 +105,5 @@ def test_a_gaussian_keeps_its_constant():
     features = np.concatenate([np.log(weights), means, np.log(scales)])
     value = np.linspace(-3, 3, 7)
     expected = np.log(stats.norm.pdf(value[:, None], means, scales) @ weights)
-    got = head.apply({}, jnp.tile(features, (7, 1)), value[:, None], method="log_prob")
+    got = compiled_apply(head, {}, jnp.tile(features, (7, 1)), value[:, None], method="log_prob")
     np.testing.assert_allclose(got, expected, rtol=1e-5)

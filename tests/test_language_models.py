@@ -11,7 +11,7 @@ from ar_jax.conditionals import Learned, Rotary, Transformer
 from ar_jax.contexts import FirstToken
 from ar_jax.heads import Categorical, EndOfSequence
 from ar_jax.orderings import Raster, Reversed
-from ar_jax.testing import random_variables
+from ar_jax.testing import compiled_apply, random_variables
 
 TIED = Categorical(3, embedding=8, unembedding="tied")
 OWN = Categorical(3, embedding=8, unembedding="own")
@@ -63,7 +63,7 @@ def test_the_first_token_is_embedded_as_the_others_are():
     x = np.array([[1, 1, 1, 1]])
     variables = random_variables(model, x, x[:, :1])
     first = np.array([[1], [2]])
-    each = model.apply(variables, x.repeat(2, axis=0), first, method="step_log_probs")
+    each = compiled_apply(model, variables, x.repeat(2, axis=0), first, method="step_log_probs")
     np.testing.assert_allclose(each[0], each[0, 0], rtol=1e-5)
     np.testing.assert_allclose(each[1, 1:], each[0, 1:], rtol=1e-5)
     assert not np.isclose(each[1, 0], each[0, 0], rtol=1e-3)
@@ -73,9 +73,9 @@ def test_one_set_of_parameters_serves_events_of_several_lengths():
     model = language_model(6, positions=Learned(places=9))
     x = np.random.default_rng(0).integers(0, 3, (2, 6))
     variables = random_variables(model, x, x[:, :1])
-    each = model.apply(variables, x, x[:, :1], method="step_log_probs")
+    each = compiled_apply(model, variables, x, x[:, :1], method="step_log_probs")
     short = model.clone(ordering=Raster((4,)))
-    got = short.apply(variables, x[:, :4], x[:, :1], method="step_log_probs")
+    got = compiled_apply(short, variables, x[:, :4], x[:, :1], method="step_log_probs")
     np.testing.assert_allclose(got, each[:, :4], rtol=1e-5, atol=1e-6)
     long, x = model.clone(ordering=Raster((10,))), np.zeros((1, 10), int)
     with pytest.raises(ValueError, match="places: expected at least the event's 10, got 9"):
@@ -137,13 +137,13 @@ def test_a_stream_without_a_prefix_begins_at_the_beginning():
 def test_a_stream_compiles_its_step_once():
     model, x = language_model(9), np.zeros((1, 9), int)
     variables = random_variables(model, x, LAST)
-    before = ar.model._advance._cache_size()
+    before = ar.sampling._advance._cache_size()
     for n in (1, 2, 5):
         stream = ar.stream(
             model, variables, jax.random.key(0), condition=LAST, prefix=x[:, :n, None]
         )
         assert len(list(stream)) == 9 - n
-    assert ar.model._advance._cache_size() == before + 1
+    assert ar.sampling._advance._cache_size() == before + 1
 
 
 def test_a_stream_tells_at_once_what_does_not_fit():

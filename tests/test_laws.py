@@ -59,6 +59,7 @@ from ar_jax.heads import (
     EndOfSequence,
     GaussianMixture,
     Head,
+    LogisticDigits,
     LogisticMixture,
     Mixed,
     MuLaw,
@@ -204,6 +205,7 @@ HEADS: list[tuple[Head, Event, Event]] = [  # with event and block
     (GaussianMixture(3), (3, 2, 1), (1, 1, 1)),
     (GaussianMixture(3, group=2), (3, 2), (1, 2)),
     (MultivariateGaussianMixture(2, group=2), (3, 2), (1, 2)),
+    (LogisticDigits(base=3, components=2), (3, 2), (1, 2)),
     (LogisticMixture(3), (3, 2, 1), (1, 1, 1)),
     (StudentTMixture(3), (3, 2, 1), (1, 1, 1)),
     (VonMisesMixture(3), (3, 2, 1), (1, 1, 1)),
@@ -363,7 +365,8 @@ def models(full: bool) -> list[Row]:
 
     In these, one instance stands for a class of conditionals. Parts see little of each other, and
     meet what they see: an ordering's kind (conditionals meet each in a law of their own), what a
-    head's variables are (integers, or some real), whether a context has vectors.
+    head's variables are (integers, or some real), whether a context has vectors. A head reads the
+    features whatever made them, and a context reads the condition alone: these come once.
     """
     conditionals = CONDITIONALS if full else ONE_OF_EACH
     rows = [
@@ -375,20 +378,20 @@ def models(full: bool) -> list[Row]:
     if full:
         return rows
 
-    def pairs_of(row: Row) -> set[Any]:
+    def pairs_of(row: Row) -> frozenset[Any]:
         conditional, ordering, head, context = map(id, row)
         kind = "grid" if row[1] in GRIDS else "walk" if row[1] in WALKS else "graph"
         values = any(isinstance(x, Reals) for x in row[2][0].support(int(np.prod(row[2][2]))))
         vectors = not isinstance(row[3][0], Nothing)
         classes = combinations((conditional, kind, values, vectors), 2)
-        return {*classes, (ordering, values), (ordering, vectors), (head, vectors), (context, kind)}
+        return frozenset({*classes, (ordering, values), (ordering, vectors), head, context})
 
-    pairs = [pairs_of(row) for row in rows]
-    missing, cover = set[Any]().union(*pairs), []
+    rows_by_pairs = {pairs_of(row): row for row in rows}
+    missing, cover = set[Any]().union(*rows_by_pairs), []
     while missing:
-        best = max(range(len(rows)), key=lambda i: len(pairs[i] & missing))
-        cover.append(rows[best])
-        missing -= pairs[best]
+        best = max(rows_by_pairs, key=lambda pairs: len(pairs & missing))
+        cover.append(rows_by_pairs[best])
+        missing -= best
     return cover
 
 

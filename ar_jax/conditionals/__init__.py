@@ -7,6 +7,7 @@ from ar_jax.conditionals.gated_pixelcnn import GatedPixelCNN
 from ar_jax.conditionals.gru import GRU
 from ar_jax.conditionals.image_gpt import ImageGPT
 from ar_jax.conditionals.image_transformer import ImageTransformer
+from ar_jax.conditionals.linear_prediction import LinearPrediction
 from ar_jax.conditionals.lru import LRU
 from ar_jax.conditionals.lstm import LSTM
 from ar_jax.conditionals.made import MADE
@@ -40,6 +41,7 @@ __all__ = [
     "ImageGPT",
     "ImageTransformer",
     "Learned",
+    "LinearPrediction",
     "Mamba",
     "PixelCNN",
     "PixelCNNPlusPlus",

@@ -26,7 +26,7 @@ def map_condition(function: Callable[[Any], Any], condition: Any) -> Any:
 
 def count_of(condition: Any) -> int | None:
     """For how many examples this is the condition; None where it does not tell."""
-    counts = jax.tree.leaves(map_condition(lambda y: len(np.atleast_1d(y)), condition))
+    counts = jax.tree.leaves(map_condition(lambda y: (*np.shape(y), 1)[0], condition))
     return counts[0] if counts else None
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ar_jax.decoding.processors import ProcessedSampler, Processor, State, processors_of
-from ar_jax.decoding.samplers import Sampler
+from ar_jax.decoding.samplers import Sampler, Wrapper
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Guidance:
 
 @partial(jax.tree_util.register_dataclass, data_fields=("sampler", "scale"), meta_fields=())
 @dataclass(frozen=True)
-class GuidedSampler:
+class GuidedSampler(Wrapper):
     """Draws the same for both halves of a batch, of which the second has the negative conditions.
 
     Attributes:
@@ -52,16 +52,6 @@ class GuidedSampler:
         """How step t is drawn, with the processors in these states."""
         assert isinstance(self.sampler, ProcessedSampler)
         return replace(self, sampler=self.sampler.at(states, t))
-
-    @property
-    def temperature(self) -> Any:
-        """The sampler's."""
-        return self.sampler.temperature
-
-    @property
-    def truncates(self) -> Any:
-        """Whether the sampler does."""
-        return self.sampler.truncates
 
     def __call__(self, keys: jax.Array, log_pmf: jax.Array) -> jax.Array:
         """`[batch]` keys, the same in both halves, and `[batch, ..., values]` -> `[batch, ...]`."""

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ar_jax.decoding.samplers import Sampler
+from ar_jax.decoding.samplers import Sampler, Wrapper
 
 State = Any
 """A pytree of arrays `[batch, ...]` that a processor carries from step to step."""
@@ -217,7 +217,7 @@ NEVER = np.iinfo(np.int32).max
     meta_fields=(),
 )
 @dataclass(frozen=True)
-class ProcessedSampler:
+class ProcessedSampler(Wrapper):
     """Draws step t from what processors make of the probabilities; -1 where they leave none.
 
     Attributes:
@@ -235,16 +235,6 @@ class ProcessedSampler:
     def at(self, states: tuple[State, ...], t: Any) -> "ProcessedSampler":
         """How step t is drawn, with the processors in these states."""
         return replace(self, states=states, t=t)
-
-    @property
-    def temperature(self) -> Any:
-        """The sampler's."""
-        return self.sampler.temperature
-
-    @property
-    def truncates(self) -> Any:
-        """Whether the sampler does."""
-        return self.sampler.truncates
 
     def __call__(self, keys: jax.Array, log_pmf: jax.Array) -> jax.Array:
         """`[batch]` keys and `[batch, 1, values]` -> `[batch, 1]`."""

@@ -8,6 +8,22 @@ import jax
 import jax.numpy as jnp
 
 
+class Wrapper:
+    """What draws from another sampler, after it changed the probabilities."""
+
+    sampler: Any
+
+    @property
+    def temperature(self) -> Any:
+        """The sampler's."""
+        return self.sampler.temperature
+
+    @property
+    def truncates(self) -> Any:
+        """Whether the sampler does."""
+        return self.sampler.truncates
+
+
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("temperature", "top_k", "top_p", "min_p"),

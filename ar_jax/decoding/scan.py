@@ -71,42 +71,27 @@ def decode(
       The values `[batch, stop - start, step_size]`, zeros after the end of an example; and the
       log-probability of those drawn, in nats `[batch]`.
     """
-    if processors_of(sampler):
-        return _decode_until_ended(step, carry, keys, start, stop, sampler, known)
 
-    def body(carry: Carry, t: jax.Array) -> tuple[Carry, tuple[jax.Array, jax.Array]]:
+    def draw(carry: Carry, t: Any) -> tuple[Carry, tuple[jax.Array, jax.Array]]:
         carry, value, log_prob = advance(step, carry, keys, t, sampler, known)
         return carry, (value, log_prob)
 
-    _, (values, log_probs) = jax.lax.scan(body, carry, jnp.arange(start, stop))
-    return values.swapaxes(0, 1), log_probs.sum(axis=0)
-
-
-def _decode_until_ended(
-    step: StepFunction,
-    carry: Carry,
-    keys: jax.Array,
-    start: int,
-    stop: int,
-    sampler: AnySampler,
-    known: Known | None,
-) -> tuple[jax.Array, jax.Array]:
-    """`decode` in a loop that ends when all examples have."""
+    if not processors_of(sampler):
+        _, (values, log_probs) = jax.lax.scan(draw, carry, jnp.arange(start, stop))
+        return values.swapaxes(0, 1), log_probs.sum(axis=0)
 
     def goes_on(state: Any) -> jax.Array:
         carry, t, _, _ = state
         return (t < stop) & ~ended(carry, t, sampler, known).all()
 
     def body(state: Any) -> Any:
-        carry, t, values, log_prob = state
-        carry, value, log_value = advance(step, carry, keys, t, sampler, known)
-        return carry, t + 1, values.at[:, t - start].set(value), log_prob + log_value
+        carry, t, values, total = state
+        carry, (value, log_prob) = draw(carry, t)
+        return carry, t + 1, values.at[:, t - start].set(value), total + log_prob
 
-    blank = jax.eval_shape(lambda: advance(step, carry, keys, start, sampler, known)[1:])
-    value, log_prob = jax.tree.map(jnp.zeros_like, blank)
+    value, zero = jax.tree.map(jnp.zeros_like, jax.eval_shape(draw, carry, start)[1])
     values = jnp.repeat(value[:, None], stop - start, axis=1)
-    state = carry, jnp.asarray(start), values, log_prob
-    return jax.lax.while_loop(goes_on, body, state)[2:]
+    return jax.lax.while_loop(goes_on, body, (carry, jnp.asarray(start), values, zero))[2:]
 
 
 def advance(

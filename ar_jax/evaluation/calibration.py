@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 from ar_jax.checks import check_integers, check_positive, check_shape
@@ -96,6 +95,7 @@ def fit_temperature(log_posterior: np.ndarray, labels: np.ndarray) -> float:
 
     Args: as of `reliability`.
     """
+    from scipy.optimize import minimize_scalar  # slow to import, and few programs come here
 
     def mean_surprise(log_temperature: float) -> float:
         return float(surprise(temper(log_posterior, np.exp(log_temperature)), labels).mean())

@@ -4,7 +4,6 @@ import io
 
 import numpy as np
 from PIL import Image
-from scipy.stats import rankdata
 
 from ar_jax.checks import check_floats, check_positive, check_shape
 
@@ -27,11 +26,16 @@ def auroc(foreign: np.ndarray, own: np.ndarray) -> tuple[float, float]:
         check_shape(name, scores, ("count",))
         check_floats(name, scores)
         check_positive(**{name: len(scores)})
-    ranks = rankdata(np.concatenate([foreign, own]))  # ties share their mean rank
-    above = (ranks[: len(foreign)] - rankdata(foreign)) / len(own)  # share of own below each
-    below = 1 - (ranks[len(foreign) :] - rankdata(own)) / len(foreign)
+    above, below = _share_below(foreign, own), 1 - _share_below(own, foreign)
     variance = above.var(ddof=1) / len(above) + below.var(ddof=1) / len(below)
     return float(above.mean()), float(np.sqrt(variance))
+
+
+def _share_below(scores: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """The share of others below each score; equal ones count half."""
+    ordered = np.sort(others)
+    left, right = (np.searchsorted(ordered, scores, side) for side in ("left", "right"))
+    return (left + right) / (2 * len(others))
 
 
 def complexity(images: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from ar_jax.heads.base import Family, Head
 from ar_jax.heads.counts import Counts, NegativeBinomial, Poisson
+from ar_jax.heads.digits import LogisticDigits
 from ar_jax.heads.discrete import Bernoulli, Categorical, Discrete, MuLaw
 from ar_jax.heads.end import EndOfSequence
 from ar_jax.heads.gaussian import GaussianMixture, MultivariateGaussianMixture
@@ -26,6 +27,7 @@ __all__ = [
     "Head",
     "Integers",
     "LocationScaleMixture",
+    "LogisticDigits",
     "LogisticMixture",
     "Mixed",
     "Mixture",

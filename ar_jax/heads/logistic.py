@@ -30,6 +30,27 @@ class LogisticMixture(LocationScaleMixture):
         return jax.random.logistic(key, (len(shape), self.group), shape.dtype)
 
 
+def log_interval(
+    low: jax.Array, width: float, precision: jax.Array, lowest: jax.Array, highest: jax.Array
+) -> jax.Array:
+    """Log-mass that a logistic around 0 gives an interval.
+
+    sigmoid(high) - sigmoid(low) = sigmoid(high) sigmoid(-low) (1 - exp(low - high)), of which
+    each factor is exact in logarithms, however far out the interval lies.
+
+    Args:
+      low: where the interval begins.
+      width: of the interval.
+      precision: the inverse of the scale.
+      lowest: whether it reaches from minus infinity.
+      highest: whether it reaches to infinity.
+    """
+    below_high = jax.nn.log_sigmoid(precision * (low + width))
+    above_low = jax.nn.log_sigmoid(-precision * low)
+    both = below_high + above_low + jnp.log(-jnp.expm1(-width * precision))
+    return jnp.where(lowest, below_high, jnp.where(highest, above_low, both))
+
+
 class _Mixture(NamedTuple):
     """What the features of a chain stand for."""
 
@@ -128,11 +149,7 @@ class DiscretizedLogisticMixture(Head):
     def _log_bin(
         self, mixture: _Mixture, channel: int, chains: jax.Array, level: jax.Array
     ) -> jax.Array:
-        """Log-mass that each component gives the bin of a level, given the channels before it.
-
-        sigmoid(high) - sigmoid(low) = sigmoid(high) sigmoid(-low) (1 - exp(low - high)), of which
-        each factor is exact in logarithms, however far out the bin lies.
-        """
+        """Log-mass that each component gives the bin of a level, given the channels before it."""
         before = self.encode(chains[..., None, :channel])  # [..., chains, 1, channel]
         first = channel * (channel - 1) // 2
         slopes = mixture.slopes[..., first : first + channel]
@@ -141,12 +158,7 @@ class DiscretizedLogisticMixture(Head):
         bins = self.levels - 1
         # The edges in whole numbers first: rounded but once, however narrow the component is.
         low = (2.0 * level - self.levels) / bins - mean
-        high = (2.0 * level - self.levels + 2) / bins - mean
-        lowest, highest = level <= 0, level >= bins
-        below_high = jax.nn.log_sigmoid(precision * high)
-        above_low = jax.nn.log_sigmoid(-precision * low)
-        both = below_high + above_low + jnp.log(-jnp.expm1(-2 / bins * precision))
-        return jnp.where(lowest, below_high, jnp.where(highest, above_low, both))
+        return log_interval(low, 2 / bins, precision, level <= 0, level >= bins)
 
     def _conditional(
         self, mixture: _Mixture, channel: int, chains: jax.Array, log_joint: jax.Array

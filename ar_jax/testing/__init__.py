@@ -12,7 +12,7 @@ float64: the rounding of float32, about 4e-6, hides bugs. Each raises AssertionE
 of the law that is broken.
 """
 
-from ar_jax.testing.base import apply, close, random_variables, to_float32
+from ar_jax.testing.base import apply, close, compiled_apply, random_variables, scaled, to_float32
 from ar_jax.testing.conditionals import check_conditional, check_rounding
 from ar_jax.testing.contexts import check_context
 from ar_jax.testing.flows import check_flow, check_transform
@@ -35,7 +35,9 @@ __all__ = [
     "check_transform",
     "check_work",
     "close",
+    "compiled_apply",
     "decoding_work",
     "random_variables",
+    "scaled",
     "to_float32",
 ]

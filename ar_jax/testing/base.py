@@ -18,6 +18,11 @@ def apply(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
     return module.apply(*args, **kwargs)
 
 
+def compiled_apply(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+    """`module.apply` as one program: on small arrays, most of its time is compiling operations."""
+    return jax.jit(module.apply, static_argnames="method")(*args, **kwargs)
+
+
 def random_variables(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
     """Random variables for a module: initial ones are often zero, and hide what they multiply."""
     rng = np.random.default_rng(0)
@@ -31,10 +36,18 @@ def random_variables(module: nn.Module, *args: Any, **kwargs: Any) -> Any:
 
 
 def to_float32(tree: Any) -> Any:
-    """The floating-point arrays of a pytree in float32."""
-    return jax.tree.map(
-        lambda x: x.astype(np.float32) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree
-    )
+    """The floating-point arrays of a pytree in float32, by NumPy, which compiles nothing."""
+
+    def narrow(x: Any) -> jax.Array:
+        floating = jnp.issubdtype(x.dtype, jnp.floating)
+        return jnp.asarray(np.asarray(x).astype(np.float32) if floating else x)
+
+    return jax.tree.map(narrow, tree)
+
+
+def scaled(tree: Any, factor: float) -> Any:
+    """The arrays of a pytree times a factor, by NumPy, which compiles nothing."""
+    return jax.tree.map(lambda x: jnp.asarray(factor * np.asarray(x)), tree)
 
 
 def close(got: Any, wanted: Any, law: str) -> None:

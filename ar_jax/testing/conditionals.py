@@ -39,8 +39,10 @@ def check_conditional(
     context = (vectors, mask)
     with jax.enable_x64(True):
         variables = random_variables(conditional, steps, ordering, context, features)
-        _check_dependence(conditional, variables, ordering, steps, context, inputs, features)
-        _check_decoding(conditional, variables, ordering, steps, context, features)
+        parallel = _check_dependence(
+            conditional, variables, ordering, steps, context, inputs, features
+        )
+        _check_decoding(conditional, variables, ordering, steps, context, parallel)
 
 
 def _check_dependence(
@@ -51,16 +53,20 @@ def _check_dependence(
     context: tuple[Array, Array],
     inputs: int,
     features: int,
-) -> None:
+) -> Array:
+    """Gives the features, too: a program less to compile."""
     vectors, mask = context
 
-    def network(variables: Any, steps: jax.Array, vectors: jax.Array) -> jax.Array:
-        batched = jax.tree.map(lambda x: x[None], (steps, (vectors, mask[0])))
-        return apply(conditional, variables, batched[0], ordering, batched[1], features)[0]
+    def derivatives(variables: Any, steps: jax.Array, vectors: jax.Array, mask: jax.Array) -> Any:
+        def network(more: jax.Array, told: jax.Array) -> tuple[jax.Array, jax.Array]:
+            context = vectors + told, mask
+            out = apply(conditional, variables, steps + more, ordering, context, features)
+            return out, out
 
-    on_steps, on_context = _run(
-        jax.vmap(jax.jacrev(network, (1, 2)), (None, 0, 0)), variables, steps, vectors
-    )
+        still = jnp.zeros_like(steps[0]), jnp.zeros_like(vectors[0])  # moved in all examples alike
+        return jax.jacfwd(network, (0, 1), has_aux=True)(*still)
+
+    (on_steps, on_context), parallel = _run(derivatives, variables, steps, vectors, mask)
     length, width, counts = ordering.length, ordering.width, ordering.valid
     nonzero = (on_steps != 0).any(axis=0).reshape(length, width, -1, length, width, inputs)
     sees = nonzero.any(axis=(2, 5))[counts]  # [count, length, width]
@@ -73,6 +79,7 @@ def _check_dependence(
     told = nonzero.any(axis=2)[counts]  # [count, context_length]
     expected = conditional.reads(ordering, count) & mask[0]
     np.testing.assert_array_equal(told, expected, "the context reaches each step, the masked none")
+    return parallel
 
 
 def check_rounding(
@@ -91,7 +98,13 @@ def check_rounding(
     features *= ordering.width
     nothing = np.zeros((3, 0, 4), np.float32), np.zeros((3, 0), bool)
     variables = random_variables(conditional, steps, ordering, nothing, features)
-    parallel, stepped = _ways(conditional, variables, ordering, steps, nothing, features)
+
+    def both(variables: Any, steps: jax.Array, context: Any) -> tuple[jax.Array, jax.Array]:
+        parallel = apply(conditional, variables, steps, ordering, context, features)
+        empty = apply(conditional, variables, steps[:, 0], ordering, context, method="init_cache")
+        return parallel, _stepped(conditional, variables, empty, ordering, steps, features)
+
+    parallel, stepped = _run(both, variables, steps, nothing)
     law = "step in a scan gives the features of __call__ in float32"
     np.testing.assert_allclose(stepped, parallel, 1e-3, 1e-3, equal_nan=False, err_msg=law)
 
@@ -102,11 +115,11 @@ def _check_decoding(
     ordering: Ordering,
     steps: Array,
     context: tuple[Array, Array],
-    features: int,
+    parallel: Array,
 ) -> None:
-    some, static = min(2, ordering.length), {"ordering": ordering, "features": features}
+    some, static = min(2, ordering.length), {"ordering": ordering, "features": parallel.shape[-1]}
 
-    def in_pieces(variables: Any, steps: jax.Array, context: Any) -> tuple[jax.Array, jax.Array]:
+    def decode(variables: Any, steps: jax.Array, context: Any) -> tuple[jax.Array, ...]:
         def run(*args: Any, **kwargs: Any) -> Any:
             return apply(conditional, variables, *args, **kwargs)
 
@@ -117,45 +130,36 @@ def _check_decoding(
             at = jnp.asarray(some)  # traced, where the first piece has an integer
             _, rest = run(cache, previous[:, some:], at, method="extend", **static)
             extended = jnp.concatenate([extended, rest], axis=1)
-        return extended, run(empty, previous[:, 0], 0, method="step", **static)[1]
+        stepped = _stepped(conditional, variables, empty, steps=steps, **static)
+        return stepped, extended, run(empty, previous[:, 0], 0, method="step", **static)[1]
 
-    parallel, stepped = _ways(conditional, variables, ordering, steps, context, features)
+    stepped, extended, first = _run(decode, variables, steps, context)
     close(stepped, parallel, "step in a scan gives the features of __call__")
-    extended, first = _run(in_pieces, variables, steps, context)
     close(extended, parallel, "extend in pieces gives the features of __call__")
     close(first, parallel[:, 0], "t may be a Python integer")
 
 
-def _ways(
+def _stepped(
     conditional: Conditional,
     variables: Any,
+    empty: Any,
     ordering: Ordering,
-    steps: Array,
-    context: tuple[Array, Array],
+    steps: jax.Array,
     features: int,
-) -> tuple[jax.Array, jax.Array]:
-    """The features by `__call__`, and step by step."""
-    static = {"ordering": ordering, "features": features}
+) -> jax.Array:
+    """The features step by step, from an empty cache."""
 
-    def both(variables: Any, steps: jax.Array, context: Any) -> tuple[jax.Array, jax.Array]:
-        def run(*args: Any, **kwargs: Any) -> Any:
-            return apply(conditional, variables, *args, **kwargs)
+    def body(cache: Any, inputs: tuple[jax.Array, jax.Array]) -> Any:
+        return apply(conditional, variables, cache, *inputs, ordering, features, method="step")
 
-        def body(cache: Any, inputs: tuple[jax.Array, jax.Array]) -> Any:
-            return run(cache, *inputs, method="step", **static)
-
-        empty = run(steps[:, 0], ordering, context, method="init_cache")
-        slots = _before(steps).swapaxes(0, 1), jnp.arange(ordering.length)
-        _, stepped = jax.lax.scan(body, empty, slots)
-        return run(steps, context=context, **static), stepped.swapaxes(0, 1)
-
-    return _run(both, variables, steps, context)
+    slots = _before(steps).swapaxes(0, 1), jnp.arange(ordering.length)
+    return jax.lax.scan(body, empty, slots)[1].swapaxes(0, 1)
 
 
 def _run(function: Any, *args: Any) -> Any:
     """`function(*args)`, compiled once: most conditionals are one program for all orderings."""
     lowered = jax.jit(function).lower(*args)
-    return _compiled(_Program(lowered.as_text(), lowered))(*args)
+    return jax.tree.map(np.asarray, _compiled(_Program(lowered.as_text(), lowered))(*args))
 
 
 @dataclass(frozen=True)

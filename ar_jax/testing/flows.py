@@ -11,8 +11,9 @@ from ar_jax.contexts import map_condition
 from ar_jax.decoding import Sampler
 from ar_jax.flows import Flow, Transform
 from ar_jax.heads import Reals
-from ar_jax.model import Array, sample
-from ar_jax.testing.base import apply, close, random_variables, resized, to_float32
+from ar_jax.model import Array
+from ar_jax.sampling import sample
+from ar_jax.testing.base import apply, close, random_variables, resized, scaled, to_float32
 from ar_jax.testing.draws import check_draws, quadrature
 
 
@@ -118,7 +119,7 @@ def check_flow(flow: Flow, condition: Any = None) -> None:
             assert np.all(score(variables, x) != score(variables, x, others)), "y is heard"
         # Smaller parameters: with random ones of size 1 a density can be too steep for the
         # rounding of x itself, and for quadrature.
-        calm = jax.tree.map(lambda x: 0.3 * x, variables)
+        calm = scaled(variables, 0.3)
         wide = score(calm, x)
         if size == 2:
             one = resized(resized(condition, 1), count)

@@ -7,9 +7,10 @@ import numpy as np
 
 from ar_jax.decoding import Sampler
 from ar_jax.heads import Reals
-from ar_jax.model import Array, AutoregressiveModel, sample
+from ar_jax.model import Array, AutoregressiveModel
 from ar_jax.orderings import Raster
-from ar_jax.testing.base import apply, close, random_variables, resized, to_float32
+from ar_jax.sampling import sample
+from ar_jax.testing.base import apply, close, random_variables, resized, scaled, to_float32
 from ar_jax.testing.draws import check_frequencies, grid, is_finite
 
 
@@ -31,7 +32,7 @@ def check_model(model: AutoregressiveModel, condition: Any = None) -> None:
         everything = raster.to_event(steps.reshape(len(steps), raster.count, -1))
         variables = random_variables(model, everything[:1], condition)
         # With random parameters of size 1 a density can be too steep for the rounding of x itself.
-        calm = jax.tree.map(lambda x: 0.3 * x, variables)
+        calm = scaled(variables, 0.3)
         variables = variables if finite else calm
 
         def tiled(batch: int) -> Any:

@@ -23,7 +23,7 @@ from ar_jax.testing.draws import check_frequencies
 
 LENGTH, SYMBOLS = 4, "abc"
 EVENTS = np.array(list(product(range(3), repeat=LENGTH)))
-PATTERN = "(a|bb|c)?ac*"
+PATTERN = "(bb|c)?a(b|cc)?"  # of 1 to 5 symbols: some beginnings leave no room for the rest
 PENALTY = 1.7
 
 
@@ -147,6 +147,14 @@ def test_nothing_more_is_drawn_where_all_have_ended(small):
     np.testing.assert_array_equal(np.concatenate(steps, axis=1), [[0, 1], [0, 1]])
 
 
+def test_a_text_that_is_over_at_once_keeps_its_prefix(small):
+    drawn = ar.sample(
+        *small, jax.random.key(0), condition=np.zeros(2, int), prefix=np.ones((2, 3, 1), int),
+        prefix_lengths=np.array([1, 3]), processors=[regular_expression("", SYMBOLS)],
+    )  # fmt: skip
+    np.testing.assert_array_equal(drawn, [[1, 0, 0, 0], [1, 1, 1, 0]])
+
+
 def test_a_constraint_that_allows_nothing_is_told(small):
     model, variables = small
 
@@ -163,6 +171,23 @@ def test_a_constraint_that_allows_nothing_is_told(small):
     )(jax.random.key(0))
     np.testing.assert_array_equal(log_prob == -np.inf, drawn[:, 0] == 1)
     np.testing.assert_array_equal(drawn[:, 2] == -1, drawn[:, 0] == 1)
+
+
+def test_a_pattern_without_room_is_impossible_rather_than_over(small):
+    """Inside `jit` a prefix's length is not known before, so that nobody can be told."""
+
+    @jax.jit
+    def draw(known):
+        return ar.sample(
+            *small, jax.random.key(0), condition=np.zeros(2, int), prefix=np.ones((2, 2, 1), int),
+            prefix_lengths=known, processors=[regular_expression("abc", SYMBOLS)],
+            return_log_prob=True,
+        )  # fmt: skip
+
+    drawn, log_prob = draw(jnp.array([1, 2]))
+    np.testing.assert_array_equal(drawn[0], [1, 0, 1, 2])
+    assert drawn[1, 2] == -1
+    np.testing.assert_array_equal(np.isneginf(log_prob), [False, True])
 
 
 @pytest.mark.parametrize(
@@ -202,20 +227,23 @@ def test_steps_that_are_no_single_listed_variable_are_refused(model):
 
 
 def texts(automaton, symbols, steps, end):
-    """All that it can draw in so many steps."""
-    table, distance = np.asarray(automaton.table), np.asarray(automaton.distance)
-
-    def grow(state, left, text):
-        after = [
-            (value, s) for value, s in enumerate(table[state]) if s >= 0 and distance[s] < left
-        ]
-        if not after:
-            assert distance[state] == 0
-            yield text
-        for value, s in after:
-            yield from grow(s, left - 1, text + ("$" if value == end else symbols[value]))
-
-    return set(grow(0, steps, ""))
+    """All that it can draw in so many steps, by trying every sequence of values."""
+    rows = np.array(list(product(range(len(symbols)), repeat=steps)))
+    state = automaton.init(jnp.full(rows.shape, -1))
+    over, possible, length = np.zeros(len(rows), bool), np.ones(len(rows), bool), 0
+    for t, values in enumerate(rows.T):
+        over = over | np.asarray(automaton.done(state, t))
+        log_pmf = automaton(jnp.zeros((len(rows), len(symbols))), state, t)
+        possible &= over | np.isfinite(log_pmf[np.arange(len(rows)), values])
+        length += ~over
+        state = automaton.advance(state, values, t)
+    spelled = [*symbols]
+    if end is not None:
+        spelled[end] = "$"
+    return {
+        "".join(spelled[value] for value in row[:n])
+        for row, n in zip(rows[possible], length[possible], strict=True)
+    }
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_bayes_rule_has_the_mean_over_binarisations(made):
         under(models["MnistTransformer"], binarise(x, np.random.default_rng(seed)), np.arange(10))
         for seed in (1, 3)
     ]
-    found = json.loads((folder / "results.json").read_text())["classification"]["generative"]
+    found = json.loads((folder / "figures.json").read_text())["classification"]["generative"]
     for count, told in found["binarisations"].items():
         log_posterior = log_softmax(np.mean(scores[: int(count)], axis=0), axis=1)
         assert told["accuracy"] == np.mean(log_posterior.argmax(axis=1) == labels)
@@ -106,7 +106,7 @@ def test_bayes_rule_has_the_mean_over_binarisations(made):
 
 def test_the_area_is_that_of_likelihoods_without_a_class(made):
     folder, models = made
-    told = json.loads((folder / "results.json").read_text())["rejection"]
+    told = json.loads((folder / "figures.json").read_text())["rejection"]
     images = {
         "MNIST": tfds_images("mnist").test.x[:60].astype(np.int32),
         "Fashion-MNIST": 255 - tfds_images("fashion_mnist").test.x[:60].astype(np.int32),
@@ -125,7 +125,7 @@ def test_the_area_is_that_of_likelihoods_without_a_class(made):
 
 def test_names_are_told_apart_by_their_letters(made):
     folder, models = made
-    told = json.loads((folder / "results.json").read_text())["names"]
+    told = json.loads((folder / "figures.json").read_text())["names"]
     test = digits().test
     scores = under(models["DigitNames"], test.x, spelled(WORDS))
     assert told["accuracy"] == np.mean(scores.argmax(axis=1) == test.y)
@@ -137,7 +137,7 @@ def test_names_are_told_apart_by_their_letters(made):
 def test_the_page_shows_the_figures_and_the_pictures(made):
     folder, _ = made
     text = (folder / "README.md").read_text()
-    results = json.loads((folder / "results.json").read_text())
+    results = json.loads((folder / "figures.json").read_text())
     for name, found in results["classification"].items():
         assert f"| {name} | {found['parameters']:,} |" in text
         for count, told in found["binarisations"].items():

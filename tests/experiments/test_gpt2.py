@@ -134,6 +134,7 @@ def test_a_text_ends_before_a_stop_which_may_come_in_pieces():
     assert "".join(until(pieces, ("\n\n", "x"))) == "abc"
     assert next(pieces) == "never taken"
     assert "".join(until(["a", "b\n"], ("\n\n",))) == "ab\n"
+    assert "".join(until(["abcd"], ("d", "b", "c"))) == "a"  # the first in the text
     assert list(until(["a", "b"], ())) == ["a", "b", ""]
 
 

@@ -11,7 +11,7 @@ import ar_jax as ar
 from ar_jax.conditionals import GRU, MADE
 from ar_jax.heads import Categorical, EndOfSequence, GaussianMixture
 from ar_jax.orderings import Raster
-from ar_jax.testing import random_variables
+from ar_jax.testing import compiled_apply, random_variables
 
 LENGTH = 3
 MODEL = ar.AutoregressiveModel(
@@ -30,11 +30,11 @@ def variables():
 
 def test_the_probabilities_of_all_sequences_sum_to_one(variables):
     assert len(np.unique(EVENTS, axis=0)) == 1 + 2 + 4 + 8
-    np.testing.assert_allclose(np.exp(MODEL.apply(variables, EVENTS)).sum(), 1, rtol=1e-5)
+    np.testing.assert_allclose(np.exp(compiled_apply(MODEL, variables, EVENTS)).sum(), 1, rtol=1e-5)
 
 
 def test_what_comes_after_the_end_is_certain(variables):
-    log_probs = np.asarray(MODEL.apply(variables, EVENTS, method="step_log_probs"))
+    log_probs = np.asarray(compiled_apply(MODEL, variables, EVENTS, method="step_log_probs"))
     scored = np.arange(LENGTH) <= LENGTHS[:, None]  # the end too
     np.testing.assert_array_equal(log_probs[~scored], 0)
     assert np.all(log_probs[scored] < 0)
@@ -42,8 +42,8 @@ def test_what_comes_after_the_end_is_certain(variables):
 
 def test_lengths_that_let_the_end_count_change_nothing(variables):
     lengths = np.minimum(LENGTHS + 1, LENGTH)
-    expected = MODEL.apply(variables, EVENTS)
-    np.testing.assert_array_equal(MODEL.apply(variables, EVENTS, None, lengths), expected)
+    expected = compiled_apply(MODEL, variables, EVENTS)
+    np.testing.assert_array_equal(compiled_apply(MODEL, variables, EVENTS, None, lengths), expected)
 
 
 def test_the_lengths_of_what_is_drawn_can_be_read(variables):
@@ -68,7 +68,7 @@ def test_a_prefix_that_has_ended_stays_so(variables):
 
 def test_going_on_after_the_end_is_impossible(variables):
     event = np.array([[[1, 0], [0, 1], [1, 0]]])
-    assert MODEL.apply(variables, event) == -np.inf
+    assert compiled_apply(MODEL, variables, event) == -np.inf
     options = {"prefix": event[:, :2], "prefix_lengths": np.array([2])}
     with pytest.raises(ValueError, match="prefix: expected nothing after the end, got a step"):
         ar.sample(MODEL, variables, jax.random.key(0), **options)
@@ -83,17 +83,17 @@ def test_the_end_of_real_numbers_is_a_point_among_them():
     features = np.tile(np.random.default_rng(0).normal(size=head.features(2)), (4001, 1))
     line = np.linspace(-20, 20, 4001)
     steps = np.stack([np.zeros(4001), line], axis=1)
-    density = np.exp(head.apply({}, features, steps, method="log_prob"))
-    end = np.exp(head.apply({}, features[:1], np.array([[1.0, 0.0]]), method="log_prob"))
+    density = np.exp(compiled_apply(head, {}, features, steps, method="log_prob"))
+    end = np.exp(compiled_apply(head, {}, features[:1], np.array([[1.0, 0.0]]), method="log_prob"))
     np.testing.assert_allclose(np.trapezoid(density, line) + end, 1, rtol=1e-5)
-    elsewhere = head.apply({}, features[:1], np.array([[1.0, 0.5]]), method="log_prob")
+    elsewhere = compiled_apply(head, {}, features[:1], np.array([[1.0, 0.5]]), method="log_prob")
     assert elsewhere == -np.inf
 
 
 def test_gradients_are_finite_after_the_end():
     model = MODEL.clone(head=EndOfSequence(GaussianMixture(2)), conditional=GRU(width=4, layers=1))
     x = np.array([[[0, 0.5], [1, 0], [1, 0]]], np.float32)
-    gradient = jax.grad(lambda v: model.apply(v, x).sum())(random_variables(model, x))
+    gradient = jax.grad(lambda v: compiled_apply(model, v, x).sum())(random_variables(model, x))
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
 
 

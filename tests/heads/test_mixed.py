@@ -7,7 +7,7 @@ import ar_jax as ar
 from ar_jax.conditionals import MADE
 from ar_jax.heads import Bernoulli, Categorical, EndOfSequence, GaussianMixture, Mixed, Poisson
 from ar_jax.orderings import Raster
-from ar_jax.testing import random_variables
+from ar_jax.testing import compiled_apply, random_variables
 
 EVENT = Mixed((Categorical(3), Poisson(), GaussianMixture(2)), width=8)
 FEATURES = np.random.default_rng(0).normal(size=(1, 8)).astype(np.float32)
@@ -26,7 +26,7 @@ def test_each_part_depends_on_those_before_it(variables):
         for value in (first, second):
             others[:, i] = value
             features = np.tile(FEATURES, (4, 1))
-            scores.append(EVENT.apply(variables, features, others, method="log_prob"))
+            scores.append(compiled_apply(EVENT, variables, features, others, method="log_prob"))
         return scores[0] - scores[1]
 
     last = ratio(2, 0.2, 0.8)
@@ -42,7 +42,7 @@ def test_parts_may_have_several_variables():
 def test_integers_are_held_as_floats_beside_real_numbers(variables):
     keys = jax.random.split(jax.random.key(0), 50)
     features = jnp.tile(FEATURES, (50, 1))
-    drawn, _ = EVENT.apply(variables, features, keys, ar.Sampler(), method="sample")
+    drawn, _ = compiled_apply(EVENT, variables, features, keys, ar.Sampler(), method="sample")
     assert drawn.dtype == jnp.float32
     np.testing.assert_array_equal(drawn[:, :2], np.round(drawn[:, :2]))
     assert Mixed((Bernoulli(), Categorical(3))).dtype == jnp.int32
@@ -50,7 +50,7 @@ def test_integers_are_held_as_floats_beside_real_numbers(variables):
 
 def test_a_fraction_of_a_category_is_impossible(variables):
     value = np.array([[0.5, 1, 0.0]], np.float32)
-    assert EVENT.apply(variables, FEATURES, value, method="log_prob") == -np.inf
+    assert compiled_apply(EVENT, variables, FEATURES, value, method="log_prob") == -np.inf
     with pytest.raises(ValueError, match="x: expected whole numbers of Categorical, got others"):
         EVENT.check("x", value)
 

@@ -1,0 +1,143 @@
+"""Text byte by byte, by a transformer that looks back 256 bytes.
+
+python -m experiments.text --data.path kjv.txt.gz              train, evaluate and draw
+python -m experiments.text evaluate                            the figures again
+python -m experiments.text sample --prompt "In the beginning"  writes samples.txt
+python -m experiments.text compress FILES --to X.arj           by the trained model, without loss
+python -m experiments.text decompress X.arj --to FOLDER        and back
+python -m experiments.text --data.path kjv.txt.gz --debug      the same in seconds
+
+The data is any one text; its last 100,000 bytes test, and as many before them validate. Nothing in
+the model knows of a length, so that what was trained on windows codes streams of any length.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import jax
+import numpy as np
+
+import ar_jax as ar
+from ar_jax.data import Bytes, Chunks, Splits, contiguous_split, read_text
+from ar_jax.training import AdamW, Cosine, Training
+from experiments.run import Experiment, Sample, main, read_bytes
+from experiments.sequences import continue_sequence
+from experiments.shakespeare_transformer import SampleText
+
+WINDOW, HELD_OUT = 512, 100_000
+
+
+def byte_transformer(layers: int, width: int, window: int) -> ar.AutoregressiveModel:
+    """Bytes one after the other, by a transformer with relative places.
+
+    Args:
+      layers: how many.
+      width: of the residual stream.
+      window: how far a layer looks back.
+    """
+    return ar.AutoregressiveModel(
+        ordering=ar.orderings.Raster((WINDOW,)),
+        conditional=ar.conditionals.Transformer(
+            layers=layers, width=width, heads=4, positions=ar.conditionals.Rotary(),
+            window=window,
+        ),
+        head=ar.heads.Categorical(Bytes.vocabulary, embedding=width),
+    )  # fmt: skip
+
+
+def byte_training(steps: int) -> Training:
+    """How a model of bytes is trained."""
+    return Training(
+        steps=steps,
+        optimizer=AdamW(
+            learning_rate=2e-3, schedule=Cosine(warmup=0.05, final=0.05), weight_decay=0.1,
+            beta2=0.99,
+        ),
+        ema_decay=0.0,
+        validate_every=250,
+    )  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class TextFile:
+    """Where the text is.
+
+    Attributes:
+      path: of a text in UTF-8, compressed if it ends in `.gz`.
+    """
+
+    path: str = ""
+
+    places: ClassVar[tuple[str, ...]] = ("path",)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ByteExperiment(Experiment):
+    """Bytes, one after the other."""
+
+    batch_size: int = 8
+
+    streams: ClassVar[bool] = True
+    sample: ClassVar[Sample] = SampleText()
+    small: ClassVar[ar.conditionals.Conditional] = ar.conditionals.Transformer(
+        layers=1, width=16, heads=2, positions=ar.conditionals.Rotary(), window=16
+    )
+
+    def windows(self, parts: Splits[np.ndarray]) -> Splits[Chunks]:
+        """Windows that begin anywhere, to train; side by side, to be scored."""
+        end = 20 * WINDOW if self.debug else None
+        return Splits(
+            Chunks(parts.train[:end], WINDOW),
+            Chunks(parts.validation[:end], WINDOW, stride=WINDOW),
+            Chunks(parts.test[:end], WINDOW, stride=WINDOW),
+        )
+
+    @property
+    def example(self) -> Mapping[str, np.ndarray]:
+        return {"x": np.zeros((1, WINDOW), np.int32)}
+
+    def read(self, path: Path) -> np.ndarray:
+        return np.frombuffer(read_bytes(path), np.uint8).astype(np.int32)
+
+    def written(self, values: np.ndarray, name: str) -> bytes:
+        return values.astype(np.uint8).tobytes()
+
+    def draw(self, variables: Any, options: Any, path: Path) -> Path:
+        known, key = Bytes().encode(options.prompt), jax.random.key(options.seed)
+        drawn = continue_sequence(
+            self.model, variables, key, known, options.length, options.sampler
+        )
+        path = path.with_suffix(".txt")
+        path.write_text(Bytes().decode(drawn) + "\n")
+        return path
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Text(ByteExperiment):
+    """Train a transformer on the bytes of a text, evaluate it and draw.
+
+    Attributes:
+      data: where the text is.
+    """
+
+    model: ar.AutoregressiveModel = dataclasses.field(
+        default_factory=lambda: byte_transformer(layers=4, width=128, window=256)
+    )
+    training: Training = byte_training(steps=1500)
+    folder: Path = Path("runs/text")
+    data: TextFile = TextFile()
+
+    @cached_property
+    def splits(self) -> Splits:
+        if not self.data.path:
+            raise ValueError("data.path: expected a text, got none")
+        symbols = Bytes().encode(read_text(self.data.path))
+        held_out = min(HELD_OUT, len(symbols) // 10)
+        return self.windows(contiguous_split(symbols, validation=held_out, test=held_out))
+
+
+if __name__ == "__main__":
+    main(Text(), __doc__ or "")
