@@ -12,11 +12,12 @@ from ar_jax.conditionals.lru import LRU
 from ar_jax.conditionals.lstm import LSTM
 from ar_jax.conditionals.made import MADE
 from ar_jax.conditionals.mamba import Mamba
+from ar_jax.conditionals.masked_transformer import MaskedTransformer
 from ar_jax.conditionals.nade import NADE
 from ar_jax.conditionals.pixelcnn import PixelCNN
 from ar_jax.conditionals.pixelcnn_plus_plus import PixelCNNPlusPlus
 from ar_jax.conditionals.pixelsnail import PixelSNAIL
-from ar_jax.conditionals.positions import Axial, Learned, Rotary, Sinusoidal
+from ar_jax.conditionals.positions import Axial, FromTo, Learned, Rotary, Sinusoidal
 from ar_jax.conditionals.row_lstm import RowLSTM
 from ar_jax.conditionals.s5 import S5
 from ar_jax.conditionals.sparse_transformer import SparseTransformer
@@ -37,12 +38,14 @@ __all__ = [
     "Conditional",
     "ContextBias",
     "DiagonalBiLSTM",
+    "FromTo",
     "GatedPixelCNN",
     "ImageGPT",
     "ImageTransformer",
     "Learned",
     "LinearPrediction",
     "Mamba",
+    "MaskedTransformer",
     "PixelCNN",
     "PixelCNNPlusPlus",
     "PixelSNAIL",

@@ -15,7 +15,10 @@ Rotation: TypeAlias = tuple[jax.Array, jax.Array] | None
 
 
 class Positions(nn.Module, ABC):
-    """Marks the slots of a sequence by the coordinates of the step that each predicts."""
+    """Marks the slots of a sequence by the coordinates of the step that each predicts.
+
+    Those that look places up follow a `PerExample` ordering too.
+    """
 
     @abstractmethod
     def add(self, x: jax.Array, t: jax.Array, ordering: Ordering) -> jax.Array:
@@ -47,7 +50,29 @@ class Learned(Positions):
             )
         shape = (places, x.shape[-1])
         table = self.param("table", nn.initializers.normal(self.scale), shape, jnp.float32)
-        return x + table[jnp.asarray(ordering.order)[t]]
+        return x + table[jnp.asarray(ordering.order)[..., t]]
+
+
+class FromTo(Positions):
+    """Two learned vectors: of the place that a slot holds, and of the place that it predicts.
+
+    With them a causal transformer follows any order (arXiv 2404.09562): what it holds next to where
+    it looks next.
+
+    Attributes:
+      scale: standard deviation of the initial vectors.
+    """
+
+    scale: float = 0.02
+
+    @nn.compact
+    def add(self, x: jax.Array, t: jax.Array, ordering: Ordering) -> jax.Array:
+        order = jnp.asarray(ordering.order)
+        shape = (ordering.length, x.shape[-1])
+        initial = nn.initializers.normal(self.scale)
+        held, predicted = (self.param(f, initial, shape, jnp.float32) for f in ("from", "to"))
+        before = held[order[..., jnp.maximum(t - 1, 0)]]
+        return x + jnp.where((t == 0)[:, None], 0, before) + predicted[order[..., t]]
 
 
 class Axial(Positions):

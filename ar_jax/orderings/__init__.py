@@ -12,6 +12,7 @@ from ar_jax.orderings.grids import (
     Snake,
     Spiral,
 )
+from ar_jax.orderings.per_example import PerExample
 from ar_jax.orderings.permutation import Permutation
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Hilbert",
     "MultiScale",
     "Ordering",
+    "PerExample",
     "Permutation",
     "Raster",
     "Reversed",

@@ -1,0 +1,131 @@
+"""Models that follow any order."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ar_jax.checks import check_shape, is_concrete
+from ar_jax.conditionals import FromTo, MaskedTransformer, Transformer
+from ar_jax.contexts import Condition
+from ar_jax.decoding import Sampler
+from ar_jax.decoding.scan import Known
+from ar_jax.model import AnySampler, Array, AutoregressiveModel
+from ar_jax.orderings import PerExample
+
+
+class AnyOrderModel(AutoregressiveModel):
+    """p(x | y) = prod_i p(x_o(i) | x_o(<i), y) for each order o, one network for all of them.
+
+        model = AnyOrderModel(Raster((28, 28, 1)), Transformer(positions=FromTo()), Bernoulli())
+
+    A causal transformer that is told of each value where it stands and which place is next scores
+    an event in any order in one pass, and decodes from its cache (XLNet, arXiv 1906.08237;
+    sigma-GPT, arXiv 2404.09562). Each order is a model with an exact likelihood. They agree only as
+    far as training went.
+
+    Training, which is where there is a "dropout" rng, draws an order for each example. In all
+    else it is the model of its `ordering`; `order` asks for another. `ar_jax.infill` completes.
+
+    Attributes: those of `AutoregressiveModel`; the conditional is a `Transformer` with `FromTo`
+      positions, or a `MaskedTransformer`.
+    """
+
+    def __call__(
+        self,
+        x: Array,
+        condition: Condition = None,
+        lengths: Array | None = None,
+        order: Array | None = None,
+    ) -> jax.Array:
+        """Log-probability of a batch of events.
+
+        Args:
+          x: `[batch, *event]`.
+          condition: y, as the context takes it; None if there is none.
+          lengths: `[batch]` integers, how many steps of each event count; None for all.
+          order: `[batch, length]` integers, the raster number of the cell that each step visits;
+            None for that of `ordering`, and in training for any.
+
+        Returns:
+          `[batch]`, nats; exact for the order.
+
+        Raises:
+          ValueError: when x, the condition, the lengths or the order do not fit the model.
+        """
+        if order is None and self.trains:
+            order = self.random_orders(len(x))
+        if order is None:
+            return super().__call__(x, condition, lengths)
+        check_order(order, len(x), self.ordering.length)
+        return self._in_order(order)(x, condition, lengths)
+
+    def decode(
+        self,
+        keys: jax.Array,
+        condition: Condition = None,
+        sampler: AnySampler = Sampler(),
+        prefix: Known | None = None,
+        prefilled: int = 0,
+        order: jax.Array | None = None,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Draws events; `sample` and `infill` are the interface to this.
+
+        Args: as of `AutoregressiveModel.decode`, with
+          order: `[batch, length]`, the raster number of the cell that each step visits.
+        """
+        if order is None:
+            return super().decode(keys, condition, sampler, prefix, prefilled)
+        draw = self._in_order(order, "decode")
+        return draw(keys, condition, sampler, prefix, prefilled)
+
+    @property
+    def trains(self) -> bool:
+        """Whether the call is one of training, rather than of initialisation or evaluation."""
+        return self.has_rng("dropout") and not self.is_initializing()
+
+    def random_orders(self, batch: int) -> jax.Array:
+        """`[batch, length]`: any order for each example, by the "dropout" rng."""
+        keys = jax.random.split(self.make_rng("dropout"), batch)
+        return jax.vmap(jax.random.permutation, (0, None))(keys, self.ordering.length)
+
+    def check_parts(self) -> None:
+        super().check_parts()
+        follows = isinstance(self.conditional, MaskedTransformer) or (
+            isinstance(self.conditional, Transformer)
+            and isinstance(self.conditional.positions, FromTo)
+        )
+        if not follows:
+            raise ValueError(
+                "conditional: expected a Transformer with FromTo positions, or a "
+                f"MaskedTransformer, to follow any order, got {type(self.conditional).__name__}"
+            )
+        if self.head.looks_back:
+            raise ValueError(
+                f"head: {type(self.head).__name__} looks back at the step before, which in any "
+                "order is another one each time"
+            )
+
+    def _in_order(self, order: Array, method: str = "__call__") -> Callable[..., Any]:
+        """A method of the model whose orders are these."""
+        self.check_parts()
+        model, variables = self.unbind()
+        ordering = PerExample(self.ordering.event, self.ordering.block, jnp.asarray(order))
+        ordered = AutoregressiveModel(
+            ordering, model.conditional, model.head, model.context, parent=None
+        )
+        rngs = {"dropout": self.make_rng("dropout")} if self.has_rng("dropout") else {}
+
+        def run(*args: Any) -> Any:
+            return ordered.apply(variables, *args, method=method, rngs=rngs)
+
+        return run
+
+
+def check_order(order: Any, batch: int, length: int) -> None:
+    """Raises ValueError unless each row visits each place once."""
+    check_shape("order", order, (batch, length))
+    if is_concrete(order) and (np.sort(order, axis=1) != np.arange(length)).any():
+        raise ValueError(f"order: expected each of 0 ... {length - 1} once in each row, got others")

@@ -1,0 +1,106 @@
+"""What experiments on infilling share: which parts of images are missing, and what came of them."""
+
+import dataclasses
+from functools import partial
+from typing import Any, ClassVar, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import ar_jax as ar
+from ar_jax.data import Arrays, EvaluationBatches
+from ar_jax.evaluation import Likelihood
+from experiments.images import BinarisedMnist
+from experiments.run import Sample
+
+PATCHES = np.indices((7, 7))
+REGIONS = {  # which of the 7x7 patches are missing
+    "lower half": PATCHES[0] >= 4,
+    "middle": (abs(PATCHES - 3) <= 1).all(axis=0),
+    "every second": PATCHES.sum(axis=0) % 2 == 1,
+}
+"""Parts that are missing, in patches `[7, 7]`."""
+
+
+@dataclasses.dataclass(frozen=True)
+class SampleCompletions(Sample):
+    """Complete images of the test split.
+
+    Attributes:
+      images: how many.
+      draws: completions of each.
+    """
+
+    images: int = 10
+    draws: int = 4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Infilling(BinarisedMnist):
+    """Binarised MNIST, whatever part of an image is missing.
+
+    Attributes:
+      examples: how many images are completed for the figures.
+    """
+
+    examples: int = 1000
+
+    sample: ClassVar[Sample] = SampleCompletions()
+    small_sample: ClassVar[Sample] = SampleCompletions(images=2, draws=1)
+
+    def figures(self, variables: Any) -> dict[str, Any]:
+        return super().figures(variables) | {
+            region: self.missing(variables, region) for region in REGIONS
+        }
+
+    def missing(self, variables: Any, region: str) -> Likelihood:
+        """-log p(missing | known) of test images, exact."""
+        gone = REGIONS[region].ravel()
+        order = np.argsort(gone, kind="stable")
+        known = (~gone).sum()
+
+        @jax.jit
+        def score(variables: Any, x: jax.Array) -> Any:
+            batch = len(x)
+            orders = jnp.broadcast_to(jnp.asarray(order), (batch, len(order)))
+            lengths = jnp.full(batch, known)
+            of_all = self.model.apply(variables, x, order=orders)
+            return cast(Any, self.model.apply(variables, x, None, lengths, orders)) - of_all
+
+        nats = over_batches(partial(score, variables), self.images, self.batch_size)
+        return summed_up(nats, 16 * int(gone.sum()), f"{region}, given the rest")
+
+    @property
+    def images(self) -> Arrays:
+        """Those of the figures."""
+        test = self.splits.test
+        return Arrays(**test.batch(np.arange(min(self.examples, len(test)))))
+
+    def completed(
+        self, variables: Any, options: Any, missing: np.ndarray, draw: Any = ar.infill
+    ) -> np.ndarray:
+        """What is given, draws, and the image: `[images, 1 + draws + 1, 28, 28, 1]`."""
+        x = self.splits.test.batch(np.arange(options.images))["x"]
+        gone = np.broadcast_to(np.kron(missing, np.ones((4, 4), bool))[..., None], x.shape)
+        key = jax.random.key(options.seed)
+        many = partial(np.repeat, repeats=options.draws, axis=0)
+        drawn = draw(
+            self.model, variables, key, many(x), many(gone), sampler=options.sampler
+        ).reshape(options.images, options.draws, *x.shape[1:])
+        given = np.where(gone, 0.25, x)
+        return np.concatenate([given[:, None], drawn, x[:, None]], axis=1)
+
+
+def over_batches(score: Any, images: Arrays, batch_size: int) -> np.ndarray:
+    """`score(x)` `[batch]` of all images."""
+    found = []
+    for batch in EvaluationBatches(images, batch_size):
+        found.append(np.asarray(score(batch["x"]))[np.asarray(batch["mask"])])
+    return np.concatenate(found)
+
+
+def summed_up(nats: np.ndarray, variables: int, split: str) -> Likelihood:
+    """The mean of exact figures `[examples]`, each of so many variables."""
+    error = nats.std() / np.sqrt(len(nats))
+    return Likelihood(float(nats.mean()), float(error), variables, len(nats), split, "exact")

@@ -1,0 +1,118 @@
+"""MNIST, dynamically binarised, without an order: a masked transformer that completes any image.
+
+python -m experiments.mnist_order_agnostic             train, evaluate, complete test images
+python -m experiments.mnist_order_agnostic evaluate    the figures again
+python -m experiments.mnist_order_agnostic sample      other completions, with --seed
+python -m experiments.mnist_order_agnostic --debug     the same in seconds
+
+An autoregressive diffusion model (arXiv 2110.02037): a step is a patch of 4x4 pixels, and the
+network sees any of the patches at once. One at a time, a completion is exact and takes as many
+passes as patches are missing; several at a time it takes fewer, and what is drawn together does not
+know of each other. The figures tell what that costs in nats: -log p of test images whose patches
+come in groups of a random order. The likelihood is that of the raster's order, a pass for each
+patch, on the first 1,000 test images. Reads MNIST as TFDS prepared it.
+"""
+
+import dataclasses
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any, ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import ar_jax as ar
+from ar_jax.data import Arrays, Splits
+from ar_jax.evaluation import Likelihood
+from ar_jax.training import Muon, Training
+from experiments.figures import draw_images
+from experiments.images import patch_transformer
+from experiments.infilling import REGIONS, Infilling, over_batches, summed_up
+from experiments.run import main
+
+ROUNDS = (1, 2, 4, 7, 12, 24, 49)
+
+
+def order_agnostic() -> ar.OrderAgnosticModel:
+    """The parts of `mnist_transformer`, with a network that reads both ways."""
+    parts = patch_transformer(ar.heads.Bernoulli())
+    network = ar.conditionals.MaskedTransformer(layers=4, width=128, heads=4)
+    return ar.OrderAgnosticModel(parts.ordering, network, parts.head)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MnistOrderAgnostic(Infilling):
+    """Train a masked transformer on patches, complete images, and tell what haste costs."""
+
+    model: ar.AutoregressiveModel = dataclasses.field(default_factory=order_agnostic)
+    training: Training = Training(
+        steps=3000, optimizer=Muon(learning_rate=3e-3), log_every=50, validate_every=1000
+    )
+    folder: Path = Path("runs/mnist_order_agnostic")
+
+    small: ClassVar[ar.conditionals.Conditional] = ar.conditionals.MaskedTransformer(
+        layers=1, width=16, heads=2
+    )
+    tested_on: ClassVar[str] = "first 1,000 images of test, one dynamic binarisation"
+
+    @cached_property
+    def splits(self) -> Splits:
+        """Few images are held out: each of them costs a pass for each patch."""
+        splits, few = super().splits, partial(first, count=self.examples)
+        return dataclasses.replace(splits, validation=few(splits.validation), test=few(splits.test))
+
+    def figures(self, variables: Any) -> dict[str, Any]:
+        found = {f"{rounds} rounds": self.in_rounds(rounds, variables) for rounds in ROUNDS}
+        return super().figures(variables) | found
+
+    def in_rounds(self, rounds: int, variables: Any) -> Likelihood:
+        """-log p of test images drawn in so many rounds, exact for the groups.
+
+        The patches of an image come in a random order, in equal groups; those of a group are
+        independent given the groups before.
+        """
+        length = self.model.ordering.length
+        edges = np.arange(rounds + 1) * length // rounds
+
+        def of_group(variables: Any, x: jax.Array, rank: jax.Array, i: jax.Array) -> jax.Array:
+            known, until = rank < jnp.asarray(edges)[i], rank < jnp.asarray(edges)[i + 1]
+            log_prob: Any = self.model.apply(variables, x, known, method="masked_log_probs")
+            return -jnp.where(until, log_prob, 0).sum(axis=1)
+
+        @jax.jit
+        def score(variables: Any, x: jax.Array) -> jax.Array:
+            keys = jax.random.split(jax.random.key(0), len(x))
+            rank = jax.vmap(jax.random.permutation, (0, None))(keys, length)
+            return jax.lax.map(partial(of_group, variables, x, rank), jnp.arange(rounds)).sum(
+                axis=0
+            )
+
+        nats = over_batches(partial(score, variables), self.splits.test, self.batch_size)
+        return summed_up(nats, 784, f"{self.tested_on}, patches in random groups")
+
+    def draw(self, variables: Any, options: Any, path: Path) -> Path:
+        ways = {
+            "one patch at a time": ar.infill,
+            "4 rounds": partial(ar.infill_in_rounds, rounds=4),
+            "4 rounds, most confident": partial(
+                ar.infill_in_rounds, rounds=4, choice=ar.most_confident
+            ),
+            "all at once": partial(ar.infill_in_rounds, rounds=1),
+        }
+        path = path.with_suffix(".png")
+        panels = {
+            way: self.completed(variables, options, REGIONS["lower half"], draw)
+            for way, draw in ways.items()
+        }
+        draw_images(path, panels, self.levels)
+        return path
+
+
+def first(images: Arrays, count: int) -> Arrays:
+    """The first ones."""
+    return Arrays(**images.batch(np.arange(min(count, len(images)))))
+
+
+if __name__ == "__main__":
+    main(MnistOrderAgnostic(), __doc__ or "")
