@@ -31,6 +31,8 @@ EXPERIMENTS = {  # the arguments of each besides --debug
     "mnist_made": ["--class-conditional"],
     "mnist_pixelcnn": [],
     "mnist_transformer": [],
+    "mnist_any_order": [],
+    "mnist_order_agnostic": [],
     "fashion_transformer": [],
     "shakespeare_transformer": ["--batch-size", "16"],
     "speech": ["--data.path", "sounds"],
