@@ -1,8 +1,9 @@
 """What experiments on infilling share: which parts of images are missing, and what came of them."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, Self
 
 import jax
 import jax.numpy as jnp
@@ -49,6 +50,10 @@ class Infilling(BinarisedMnist):
     sample: ClassVar[Sample] = SampleCompletions()
     small_sample: ClassVar[Sample] = SampleCompletions(images=2, draws=1)
 
+    def preset(self, arguments: Sequence[str]) -> Self:
+        config = super().preset(arguments)
+        return dataclasses.replace(config, examples=16) if config.debug else config
+
     def figures(self, variables: Any) -> dict[str, Any]:
         return super().figures(variables) | {
             region: self.missing(variables, region) for region in REGIONS
@@ -57,18 +62,12 @@ class Infilling(BinarisedMnist):
     def missing(self, variables: Any, region: str) -> Likelihood:
         """-log p(missing | known) of test images, exact."""
         gone = REGIONS[region].ravel()
-        order = np.argsort(gone, kind="stable")
-        known = (~gone).sum()
+        order, known = np.argsort(gone, kind="stable"), len(gone) - gone.sum()
 
-        @jax.jit
-        def score(variables: Any, x: jax.Array) -> Any:
-            batch = len(x)
-            orders = jnp.broadcast_to(jnp.asarray(order), (batch, len(order)))
-            lengths = jnp.full(batch, known)
-            of_all = self.model.apply(variables, x, order=orders)
-            return cast(Any, self.model.apply(variables, x, None, lengths, orders)) - of_all
+        def score(x: jax.Array) -> jax.Array:
+            return _nats_after(self.model, variables, x, order, known)
 
-        nats = over_batches(partial(score, variables), self.images, self.batch_size)
+        nats = over_batches(score, self.images, self.batch_size)
         return summed_up(nats, 16 * int(gone.sum()), f"{region}, given the rest")
 
     @property
@@ -92,7 +91,15 @@ class Infilling(BinarisedMnist):
         return np.concatenate([given[:, None], drawn, x[:, None]], axis=1)
 
 
-def over_batches(score: Any, images: Arrays, batch_size: int) -> np.ndarray:
+@partial(jax.jit, static_argnames="model")
+def _nats_after(model: Any, variables: Any, x: jax.Array, order: jax.Array, known: Any) -> Any:
+    """-log p of what comes after so many known steps of an order: `[batch]`."""
+    orders = jnp.broadcast_to(order, (len(x), len(order)))
+    first = model.apply(variables, x, None, jnp.full(len(x), known), orders)
+    return first - model.apply(variables, x, order=orders)
+
+
+def over_batches(score: Callable[[Any], jax.Array], images: Arrays, batch_size: int) -> np.ndarray:
     """`score(x)` `[batch]` of all images."""
     found = []
     for batch in EvaluationBatches(images, batch_size):

@@ -52,7 +52,7 @@ def learned():
 
     return {
         CAUSAL: trained(CAUSAL, causal_loss, steps=1500),
-        AGNOSTIC: trained(AGNOSTIC, masked_loss, steps=600),
+        AGNOSTIC: trained(AGNOSTIC, masked_loss, steps=1000),
     }
 
 
