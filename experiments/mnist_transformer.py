@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import ClassVar
 
 import ar_jax as ar
-from ar_jax.training import AdamW, Training
+from ar_jax.training import Muon, Training
 from experiments.images import BinarisedMnist, patch_transformer
 from experiments.run import main
 
@@ -28,7 +28,7 @@ class MnistTransformer(BinarisedMnist):
         default_factory=lambda: patch_transformer(ar.heads.Bernoulli())
     )
     training: Training = Training(
-        steps=6000, optimizer=AdamW(learning_rate=1e-3), log_every=50, validate_every=1000
+        steps=6000, optimizer=Muon(learning_rate=3e-3), log_every=50, validate_every=500
     )
     folder: Path = Path("runs/mnist_transformer")
 
