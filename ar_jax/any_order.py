@@ -59,8 +59,18 @@ class AnyOrderModel(AutoregressiveModel):
             order = self.random_orders(len(x))
         if order is None:
             return super().__call__(x, condition, lengths)
-        check_order(order, len(x), self.ordering.length)
-        return self._in_order(order)(x, condition, lengths)
+        return self._in_order(order, "__call__", len(x))(x, condition, lengths)
+
+    def step_log_probs(
+        self, x: Array, condition: Condition = None, order: Array | None = None
+    ) -> jax.Array:
+        """log p of each step given those before it: `[batch, length]`, nats, as the order goes.
+
+        Args: as of the call, where `order` is never drawn.
+        """
+        if order is None:
+            return super().step_log_probs(x, condition)
+        return self._in_order(order, "step_log_probs", len(x))(x, condition)
 
     def decode(
         self,
@@ -78,7 +88,7 @@ class AnyOrderModel(AutoregressiveModel):
         """
         if order is None:
             return super().decode(keys, condition, sampler, prefix, prefilled)
-        draw = self._in_order(order, "decode")
+        draw = self._in_order(order, "decode", len(keys))
         return draw(keys, condition, sampler, prefix, prefilled)
 
     @property
@@ -108,9 +118,13 @@ class AnyOrderModel(AutoregressiveModel):
                 "order is another one each time"
             )
 
-    def _in_order(self, order: Array, method: str = "__call__") -> Callable[..., Any]:
+    def _in_order(self, order: Array, method: str, batch: int) -> Callable[..., Any]:
         """A method of the model whose orders are these."""
         self.check_parts()
+        check_shape("order", order, (batch, self.ordering.length))
+        expected = np.arange(self.ordering.length)
+        if is_concrete(order) and (np.sort(order, axis=1) != expected).any():
+            raise ValueError(f"order: expected each of 0 ... {expected[-1]} once in each row")
         model, variables = self.unbind()
         ordering = PerExample(self.ordering.event, self.ordering.block, jnp.asarray(order))
         ordered = AutoregressiveModel(
@@ -122,10 +136,3 @@ class AnyOrderModel(AutoregressiveModel):
             return ordered.apply(variables, *args, method=method, rngs=rngs)
 
         return run
-
-
-def check_order(order: Any, batch: int, length: int) -> None:
-    """Raises ValueError unless each row visits each place once."""
-    check_shape("order", order, (batch, length))
-    if is_concrete(order) and (np.sort(order, axis=1) != np.arange(length)).any():
-        raise ValueError(f"order: expected each of 0 ... {length - 1} once in each row, got others")

@@ -95,8 +95,8 @@ class Infilling(BinarisedMnist):
 def _nats_after(model: Any, variables: Any, x: jax.Array, order: jax.Array, known: Any) -> Any:
     """-log p of what comes after so many known steps of an order: `[batch]`."""
     orders = jnp.broadcast_to(order, (len(x), len(order)))
-    first = model.apply(variables, x, None, jnp.full(len(x), known), orders)
-    return first - model.apply(variables, x, order=orders)
+    log_prob = model.apply(variables, x, order=orders, method="step_log_probs")
+    return -jnp.where(jnp.arange(len(order)) < known, 0, log_prob).sum(axis=1)
 
 
 def over_batches(score: Callable[[Any], jax.Array], images: Arrays, batch_size: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Infilling against the conditional probabilities of a joint that is known."""
 
+from functools import partial
 from itertools import permutations, product
 from typing import Any
 
@@ -85,23 +86,20 @@ def conditional(joint: np.ndarray, missing: np.ndarray) -> np.ndarray:
 def log_conditional(model: ar.AnyOrderModel, variables: Any, missing: np.ndarray) -> np.ndarray:
     """log p(missing | known) of each event, in the order that `infill` draws in: `[16]`."""
     order = np.tile(np.argsort(missing, kind="stable"), (16, 1))
-    known = np.full(16, (~missing).sum())
-    all_steps: Any = model.apply(variables, EVENTS, order=order)
-    first: Any = model.apply(variables, EVENTS, None, known, order)
-    return np.asarray(all_steps - first)
+    log_prob: Any = step_log_probs(model, variables, order)
+    return np.asarray(log_prob)[:, (~missing).sum() :].sum(axis=1)
+
+
+@partial(jax.jit, static_argnums=0)
+def step_log_probs(model: ar.AnyOrderModel, variables: Any, order: np.ndarray) -> Any:
+    return model.apply(variables, EVENTS, order=order, method="step_log_probs")
 
 
 @both
 def test_a_trained_model_completes_as_the_joint_does(learned, model):
     """Total variation under 0.02, for each set of missing cells and all values of the others."""
-    score = jax.jit(lambda variables, order, known: (
-        model.apply(variables, EVENTS, order=order)
-        - model.apply(variables, EVENTS, None, known, order)
-    ))  # fmt: skip
     for missing in SUBSETS[1:]:
-        order = np.tile(np.argsort(missing, kind="stable"), (16, 1))
-        known = np.full(16, (~missing).sum())
-        found = np.exp(np.asarray(score(learned[model], order, known)))
+        found = np.exp(log_conditional(model, learned[model], missing))
         found = np.where(completions(missing), found, 0)  # [known, completed]
         variation = abs(found - conditional(JOINT, missing)).sum(axis=1) / 2
         assert variation.max() < 0.02, missing
