@@ -25,6 +25,11 @@ gc.set_threshold(50_000, 20, 100)
 MAPS = Path("/proc/self/maps")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest tests come first, so that no worker is left alone with them."""
+    items.sort(key=lambda item: item.path.stem != "test_processes")
+
+
 @pytest.fixture(autouse=True)
 def _forget_programs() -> Iterator[None]:
     """Each compiled program takes some memory maps, of which Linux gives a process 65,530."""

@@ -19,16 +19,16 @@ from ar_jax.testing.base import random_variables
 from ar_jax.testing.draws import check_frequencies
 
 CAUSAL = ar.AnyOrderModel(
-    Raster((4,)), Transformer(layers=2, width=32, heads=2, positions=FromTo()), Bernoulli()
+    Raster((3,)), Transformer(layers=2, width=32, heads=2, positions=FromTo()), Categorical(3)
 )
 AGNOSTIC = ar.OrderAgnosticModel(
-    Raster((4,)), MaskedTransformer(layers=2, width=32, heads=2), Bernoulli()
+    Raster((3,)), MaskedTransformer(layers=2, width=32, heads=2), Categorical(3)
 )
-EVENTS = np.array(list(product((0, 1), repeat=4)))
-ORDERS = np.array(list(permutations(range(4))))
-SUBSETS = np.array(list(product((False, True), repeat=4)))
+EVENTS = np.array(list(product(range(3), repeat=3)))
+ORDERS = np.array(list(permutations(range(3))))
+SUBSETS = np.array(list(product((False, True), repeat=3)))
 
-JOINT = np.exp(np.random.default_rng(0).normal(size=16))
+JOINT = np.exp(np.random.default_rng(0).normal(size=27))
 JOINT /= JOINT.sum()
 
 both = pytest.mark.parametrize("model", [CAUSAL, AGNOSTIC], ids=["causal", "masked"])
@@ -37,19 +37,19 @@ both = pytest.mark.parametrize("model", [CAUSAL, AGNOSTIC], ids=["causal", "mask
 @pytest.fixture(scope="module")
 def learned():
     """Variables of both models after training on the joint: all events in all orders, no noise."""
-    x, order = np.tile(EVENTS, (24, 1)), np.repeat(ORDERS, 16, axis=0)
+    x, order = np.tile(EVENTS, (6, 1)), np.repeat(ORDERS, 27, axis=0)
 
     def causal_loss(variables: Any) -> Any:
-        return -(CAUSAL.apply(variables, x, order=order).reshape(24, 16).mean(axis=0) @ JOINT)
+        return -(CAUSAL.apply(variables, x, order=order).reshape(6, 27).mean(axis=0) @ JOINT)
 
     def masked_loss(variables: Any) -> Any:
         """Over the sets of known cells, as often as orders begin with them."""
         known = SUBSETS[:-1]
-        left = 4 - known.sum(axis=1)
-        weights = 1 / left / np.array([1, 4, 6, 4, 1])[left]
-        rows = np.tile(EVENTS, (15, 1)), np.repeat(known, 16, axis=0)
+        left = 3 - known.sum(axis=1)
+        weights = 1 / left / np.array([1, 3, 3, 1])[left]
+        rows = np.tile(EVENTS, (7, 1)), np.repeat(known, 27, axis=0)
         log_prob: Any = AGNOSTIC.apply(variables, *rows, method="masked_log_probs")
-        return -(weights @ log_prob.sum(axis=1).reshape(15, 16) @ JOINT)
+        return -(weights @ log_prob.sum(axis=1).reshape(7, 27) @ JOINT)
 
     return {
         CAUSAL: trained(CAUSAL, causal_loss, steps=1500),
@@ -73,19 +73,19 @@ def trained(model: ar.AnyOrderModel, loss: Any, steps: int) -> Any:
 
 
 def completions(missing: np.ndarray) -> np.ndarray:
-    """`[16, 16]` booleans: which events (columns) agree with each in all that is not missing."""
+    """`[27, 27]` booleans: which events (columns) agree with each in all that is not missing."""
     return (EVENTS[:, None] == EVENTS)[..., ~missing].all(axis=2)
 
 
 def conditional(joint: np.ndarray, missing: np.ndarray) -> np.ndarray:
-    """`[16, 16]`: p(event | what is known of each event)."""
+    """`[27, 27]`: p(event | what is known of each event)."""
     kept = np.where(completions(missing), joint, 0)
     return kept / kept.sum(axis=1, keepdims=True)
 
 
 def log_conditional(model: ar.AnyOrderModel, variables: Any, missing: np.ndarray) -> np.ndarray:
-    """log p(missing | known) of each event, in the order that `infill` draws in: `[16]`."""
-    order = np.tile(np.argsort(missing, kind="stable"), (16, 1))
+    """log p(missing | known) of each event, in the order that `infill` draws in: `[27]`."""
+    order = np.tile(np.argsort(missing, kind="stable"), (27, 1))
     log_prob: Any = step_log_probs(model, variables, order)
     return np.asarray(log_prob)[:, (~missing).sum() :].sum(axis=1)
 
@@ -108,7 +108,7 @@ def test_a_trained_model_completes_as_the_joint_does(learned, model):
 @both
 def test_completions_are_drawn_with_their_probabilities(learned, model):
     """And the log-probability that is returned is theirs."""
-    missing = np.array([False, True, True, False])
+    missing = np.array([False, True, True])
     log_prob, given, count = log_conditional(model, learned[model], missing), EVENTS[9], 4096
     x, gone = np.tile(given, (count, 1)), np.tile(missing, (count, 1))
     drawn, found = ar.infill(
@@ -116,7 +116,7 @@ def test_completions_are_drawn_with_their_probabilities(learned, model):
     )
     drawn = np.asarray(drawn)
     np.testing.assert_array_equal(drawn[:, ~missing], x[:, ~missing])
-    rows = drawn @ [8, 4, 2, 1]
+    rows = drawn @ [9, 3, 1]
     np.testing.assert_allclose(found, log_prob[rows], rtol=1e-4)
     probability = np.where(completions(missing)[9], np.exp(log_prob), 0)
     check_frequencies(drawn, EVENTS, probability / probability.sum())
@@ -124,7 +124,7 @@ def test_completions_are_drawn_with_their_probabilities(learned, model):
 
 @both
 def test_what_is_known_may_differ_in_each_example(learned, model):
-    x, missing = EVENTS[np.arange(16)[::-1]], SUBSETS
+    x, missing = EVENTS[np.arange(8)], SUBSETS
     drawn, log_prob = ar.infill(
         model, learned[model], jax.random.key(1), x, missing, return_log_prob=True
     )
@@ -135,10 +135,10 @@ def test_what_is_known_may_differ_in_each_example(learned, model):
 
 @both
 def test_with_nothing_known_it_is_sampling(learned, model):
-    x, key = np.zeros((8, 4), int), jax.random.key(2)
-    drawn = ar.infill(model, learned[model], key, x, np.ones((8, 4), bool))
+    x, key = np.zeros((8, 3), int), jax.random.key(2)
+    drawn = ar.infill(model, learned[model], key, x, np.ones((8, 3), bool))
     np.testing.assert_array_equal(drawn, ar.sample(model, learned[model], key, batch_size=8))
-    same = ar.infill(model, learned[model], key, EVENTS, np.zeros((16, 4), bool))
+    same = ar.infill(model, learned[model], key, EVENTS, np.zeros((27, 3), bool))
     np.testing.assert_array_equal(same, EVENTS)
 
 
@@ -165,9 +165,9 @@ def test_the_events_of_a_snake_in_blocks_are_completed():
 def test_all_at_once_draws_from_the_marginals(learned):
     """One round: each missing cell by itself, given the known ones."""
     variables, count = learned[AGNOSTIC], 4096
-    missing = np.array([True, True, False, True])
+    missing = np.array([True, False, True])
     marginals: Any = AGNOSTIC.apply(
-        variables, EVENTS, np.tile(~missing, (16, 1)), method="masked_log_probs"
+        variables, EVENTS, np.tile(~missing, (27, 1)), method="masked_log_probs"
     )
     probability = np.where(completions(missing)[5], np.exp(np.asarray(marginals).sum(axis=1)), 0)
     x, gone = np.tile(EVENTS[5], (count, 1)), np.tile(missing, (count, 1))
@@ -178,33 +178,33 @@ def test_all_at_once_draws_from_the_marginals(learned):
 
 def test_as_many_rounds_as_cells_draw_in_a_random_order(learned):
     variables, count = learned[AGNOSTIC], 4096
-    x, order = np.tile(EVENTS, (24, 1)), np.repeat(ORDERS, 16, axis=0)
+    x, order = np.tile(EVENTS, (6, 1)), np.repeat(ORDERS, 27, axis=0)
     log_prob: Any = jax.jit(AGNOSTIC.apply)(variables, x, order=order)
-    probability = np.exp(np.asarray(log_prob)).reshape(24, 16).mean(axis=0)
-    blank = np.zeros((count, 4), int)
+    probability = np.exp(np.asarray(log_prob)).reshape(6, 27).mean(axis=0)
+    blank = np.zeros((count, 3), int)
     drawn = ar.infill_in_rounds(
-        AGNOSTIC, variables, jax.random.key(0), blank, np.ones_like(blank, bool), 4
+        AGNOSTIC, variables, jax.random.key(0), blank, np.ones_like(blank, bool), 3
     )
     check_frequencies(np.asarray(drawn), EVENTS, probability / probability.sum())
 
 
 def test_the_most_confident_draws_stay(learned):
-    """Greedy, in two rounds: the two likeliest cells, then the others given these."""
-    variables, gone = learned[AGNOSTIC], np.ones((1, 4), bool)
+    """Greedy, in two rounds: the two likeliest cells, then the last given these."""
+    variables, gone = learned[AGNOSTIC], np.ones((1, 3), bool)
     drawn = ar.infill_in_rounds(
-        AGNOSTIC, variables, jax.random.key(0), np.zeros((1, 4), int), gone, 2,
+        AGNOSTIC, variables, jax.random.key(0), np.zeros((1, 3), int), gone, 2,
         choice=ar.most_confident, sampler=ar.Sampler(temperature=0.0),
     )  # fmt: skip
 
     def likeliest(x: np.ndarray, known: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         pair = jnp.stack([
             AGNOSTIC.apply(variables, np.where(known, x, value), known, method="masked_log_probs")
-            for value in (0, 1)
+            for value in range(3)
         ])  # fmt: skip
         return np.asarray(pair.argmax(axis=0)), np.asarray(pair.max(axis=0))
 
-    values, confidence = likeliest(np.zeros((1, 4), int), ~gone)
-    known = np.zeros((1, 4), bool)
+    values, confidence = likeliest(np.zeros((1, 3), int), ~gone)
+    known = np.zeros((1, 3), bool)
     known[0, np.argsort(-confidence[0])[:2]] = True
     rest, _ = likeliest(values, known)
     np.testing.assert_array_equal(drawn, np.where(known, values, rest))
@@ -213,30 +213,28 @@ def test_the_most_confident_draws_stay(learned):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"missing": np.zeros((2, 4), int)}, "missing: expected booleans, got int64"),
-        ({"missing": np.zeros((2, 3), bool)}, r"missing: expected shape \[2, 4\]"),
-        ({"x": np.zeros((2, 5), int)}, r"x: expected shape \[batch, 4\]"),
-        ({"x": np.full((2, 4), 2)}, "x: expected integers 0 ... 1"),
+        ({"missing": np.zeros((2, 3), int)}, "missing: expected booleans, got int64"),
+        ({"missing": np.zeros((2, 2), bool)}, r"missing: expected shape \[2, 3\]"),
+        ({"x": np.zeros((2, 5), int)}, r"x: expected shape \[batch, 3\]"),
+        ({"x": np.full((2, 3), 3)}, "x: expected integers 0 ... 2"),
         (
-            {"model": ar.AutoregressiveModel(Raster((4,)), MADE((3,)), Bernoulli())},
+            {"model": ar.AutoregressiveModel(Raster((3,)), MADE((3,)), Bernoulli())},
             "model: expected an AnyOrderModel or an OrderAgnosticModel",
         ),
     ],
     ids=str,
 )
 def test_what_cannot_be_completed_is_refused(learned, change, message):
-    given = {"model": CAUSAL, "x": np.zeros((2, 4), int), "missing": np.zeros((2, 4), bool)}
+    given = {"model": CAUSAL, "x": np.zeros((2, 3), int), "missing": np.zeros((2, 3), bool)}
     given |= change
     with pytest.raises(ValueError, match=message):
         ar.infill(variables=learned[CAUSAL], key=jax.random.key(0), **given)
 
 
 def test_what_is_missing_may_hold_anything(learned):
-    missing = np.array([[True, False, False, False]])
-    drawn = ar.infill(
-        CAUSAL, learned[CAUSAL], jax.random.key(0), np.array([[-7, 1, 0, 1]]), missing
-    )
-    assert drawn[0, 0] in (0, 1)
+    missing = np.array([[True, False, False]])
+    drawn = ar.infill(CAUSAL, learned[CAUSAL], jax.random.key(0), np.array([[-7, 1, 2]]), missing)
+    assert drawn[0, 0] in (0, 1, 2)
 
 
 def test_a_part_of_a_cell_is_not_completed():
@@ -247,7 +245,7 @@ def test_a_part_of_a_cell_is_not_completed():
 
 
 def test_rounds_ask_for_an_order_agnostic_model_and_for_one_at_least(learned):
-    x = np.zeros((1, 4), int)
+    x = np.zeros((1, 3), int)
     with pytest.raises(ValueError, match="rounds: expected at least 1, got 0"):
         ar.infill_in_rounds(AGNOSTIC, {}, jax.random.key(0), x, x == 0, 0)
     causal: Any = CAUSAL
