@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.any_order import AnyOrderModel
-from ar_jax.checks import check_shape
+from ar_jax.checks import check_positive, check_shape, is_concrete
 from ar_jax.contexts import Condition
 from ar_jax.decoding import Sampler, example_keys
 from ar_jax.model import Array, Variables
@@ -34,14 +34,15 @@ def infill(
 ) -> jax.Array | tuple[jax.Array, jax.Array]:
     """Draws what is missing from p(missing | known, y), one cell after the other.
 
-    The known cells come first in the order of each example, so that the draw is exact. With
-    nothing known it is `sample`; with nothing missing the event stays.
+    The known cells come first in the order of each example, and then the missing ones: an exact
+    draw from the model of that order. With nothing known it is `sample`; with nothing missing the
+    event stays.
 
     Args:
       model: one that follows any order.
       variables: trained ones.
       key: random key; example i draws with `fold_in(key, i)`.
-      x: `[batch, *event]`; what is missing of it is not read.
+      x: `[batch, *event]`, an array and no tracer; what is missing of it is not read.
       missing: `[batch, *event]` booleans, which variables; whole cells.
       condition: y, as the context takes it.
       sampler: exact, or cut and sharpened.
@@ -56,13 +57,8 @@ def infill(
     """
     steps, gone = _given_cells(model, x, missing)
     ranks = np.argsort(gone, axis=1, kind="stable")  # known ones first, then in the model's order
-    counts = (~gone).sum(axis=1)
-    known = np.take_along_axis(steps, ranks[..., None], axis=1)[:, : counts.max()]
-    prefix = {"prefix": known, "prefix_lengths": counts} if counts.any() else {}
-    given = check_given(
-        model, key, condition, len(gone), sampler, None, (),
-        prefix.get("prefix"), prefix.get("prefix_lengths"),
-    )  # fmt: skip
+    known = np.take_along_axis(steps, ranks[..., None], axis=1)
+    given = check_given(model, key, condition, None, sampler, None, (), known, (~gone).sum(axis=1))
     events, log_prob = _infill(model, variables, given, jnp.asarray(model.ordering.order[ranks]))
     return (events, log_prob) if return_log_prob else events
 
@@ -99,10 +95,11 @@ def infill_in_rounds(
       model: an order-agnostic model.
       variables: trained ones.
       key: random key; example i draws with `fold_in(key, i)`.
-      x: `[batch, *event]`; what is missing of it is not read.
+      x: `[batch, *event]`, an array and no tracer; what is missing of it is not read.
       missing: `[batch, *event]` booleans, which variables; whole cells.
       rounds: how many passes.
-      choice: which draws stay: `at_random`, `most_confident`, or a function of yours.
+      choice: which draws stay: `at_random`, `most_confident`, or a function of yours, for each of
+        which a program is compiled.
       condition: y, as the context takes it.
       sampler: how a value is drawn.
 
@@ -117,8 +114,8 @@ def infill_in_rounds(
             "model: expected an OrderAgnosticModel to draw several cells at once, got "
             f"{type(model).__name__}"
         )
-    if rounds < 1:
-        raise ValueError(f"rounds: expected at least 1, got {rounds}")
+    if not isinstance(rounds, int) or rounds < 1:
+        raise ValueError(f"rounds: expected an integer of at least 1, got {rounds}")
     steps, gone = _given_cells(model, x, missing)
     given = check_given(model, key, condition, len(gone), sampler, None, (), None, None)
     return _in_rounds(
@@ -136,8 +133,12 @@ def _given_cells(model: AnyOrderModel, x: Array, missing: Array) -> tuple[np.nda
             "model: expected an AnyOrderModel or an OrderAgnosticModel, which know any part of an "
             f"event, got {type(model).__name__}"
         )
+    if not (is_concrete(x) and is_concrete(missing)):
+        raise ValueError("x: expected arrays to look at, for x and missing, got tracers of a jit")
     x, missing = np.asarray(x), np.asarray(missing)
     check_shape("x", x, ("batch", *model.ordering.event))
+    check_positive(examples=len(x))
+    model.check_parts()
     check_shape("missing", missing, x.shape)
     if missing.dtype != bool:
         raise ValueError(f"missing: expected booleans, got {missing.dtype}")
@@ -147,9 +148,9 @@ def _given_cells(model: AnyOrderModel, x: Array, missing: Array) -> tuple[np.nda
         raise ValueError(
             f"missing: expected whole cells of {list(model.ordering.block)}, got parts of some"
         )
-    steps = np.where(by_cell, 0, model.ordering.to_steps(x)).astype(model.head.dtype)
+    steps = np.where(by_cell, x.dtype.type(0), model.ordering.to_steps(x))
     model.head.check("x", model.ordering.by_cell(steps))
-    return steps, gone
+    return steps.astype(model.head.dtype), gone
 
 
 @partial(jax.jit, static_argnames="model")
@@ -188,10 +189,12 @@ def _in_rounds(
         of_round = fold(given.keys, i)
         keys = jax.vmap(partial(example_keys, batch=length))(of_round)
         drawn, log_prob = nn.apply(draw, model)(
-            variables, features.reshape(batch * length, -1), keys.reshape(-1)
+            variables,
+            features.reshape(batch * length, -1),
+            keys.reshape(batch * length, *keys.shape[2:]),
         )
         score = choice(log_prob.reshape(batch, length), fold(of_round, length))
-        rank = jnp.argsort(jnp.argsort(jnp.where(missing, -score, jnp.inf), axis=1), axis=1)
+        rank = jnp.argsort(jnp.lexsort((-score, ~missing), axis=1), axis=1)  # missing ones first
         left = count * (rounds - 1 - i) // rounds
         now = missing & (rank < missing.sum(axis=1, keepdims=True) - left)
         steps = jnp.where(now[..., None], drawn.reshape(steps.shape), steps)

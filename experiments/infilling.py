@@ -64,8 +64,8 @@ class Infilling(BinarisedMnist):
         gone = REGIONS[region].ravel()
         order, known = np.argsort(gone, kind="stable"), len(gone) - gone.sum()
 
-        def score(x: jax.Array) -> jax.Array:
-            return _nats_after(self.model, variables, x, order, known)
+        def score(x: Any, y: Any) -> jax.Array:
+            return _nats_after(self.model, variables, x, y, order, known)
 
         nats = over_batches(score, self.images, self.batch_size)
         return summed_up(nats, 16 * int(gone.sum()), f"{region}, given the rest")
@@ -80,30 +80,41 @@ class Infilling(BinarisedMnist):
         self, variables: Any, options: Any, missing: np.ndarray, draw: Any = ar.infill
     ) -> np.ndarray:
         """What is given, draws, and the image: `[images, 1 + draws + 1, 28, 28, 1]`."""
-        x = self.splits.test.batch(np.arange(options.images))["x"]
+        shown = self.splits.test.batch(np.arange(options.images))
+        x, y = shown["x"], shown.get("y")
         gone = np.broadcast_to(np.kron(missing, np.ones((4, 4), bool))[..., None], x.shape)
         key = jax.random.key(options.seed)
         many = partial(np.repeat, repeats=options.draws, axis=0)
         drawn = draw(
-            self.model, variables, key, many(x), many(gone), sampler=options.sampler
+            self.model,
+            variables,
+            key,
+            many(x),
+            many(gone),
+            sampler=options.sampler,
+            condition=None if y is None else many(y),
         ).reshape(options.images, options.draws, *x.shape[1:])
         given = np.where(gone, 0.25, x)
         return np.concatenate([given[:, None], drawn, x[:, None]], axis=1)
 
 
 @partial(jax.jit, static_argnames="model")
-def _nats_after(model: Any, variables: Any, x: jax.Array, order: jax.Array, known: Any) -> Any:
+def _nats_after(
+    model: Any, variables: Any, x: jax.Array, y: Any, order: jax.Array, known: Any
+) -> Any:
     """-log p of what comes after so many known steps of an order: `[batch]`."""
     orders = jnp.broadcast_to(order, (len(x), len(order)))
-    log_prob = model.apply(variables, x, order=orders, method="step_log_probs")
+    log_prob = model.apply(variables, x, y, order=orders, method="step_log_probs")
     return -jnp.where(jnp.arange(len(order)) < known, 0, log_prob).sum(axis=1)
 
 
-def over_batches(score: Callable[[Any], jax.Array], images: Arrays, batch_size: int) -> np.ndarray:
-    """`score(x)` `[batch]` of all images."""
+def over_batches(
+    score: Callable[[Any, Any], jax.Array], images: Arrays, batch_size: int
+) -> np.ndarray:
+    """`score(x, y)` `[batch]` of all images."""
     found = []
     for batch in EvaluationBatches(images, batch_size):
-        found.append(np.asarray(score(batch["x"]))[np.asarray(batch["mask"])])
+        found.append(np.asarray(score(batch["x"], batch.get("y")))[np.asarray(batch["mask"])])
     return np.concatenate(found)
 
 

@@ -77,8 +77,33 @@ def test_each_example_follows_its_own_order(block):
     for i, order in enumerate(orders):
         one = Permutation(event, block, tuple(order))
         np.testing.assert_allclose(ordering.to_steps(x)[i], one.to_steps(x)[i], rtol=1e-6)
-        np.testing.assert_array_equal(ordering.coordinates[i], one.coordinates)
     np.testing.assert_allclose(ordering.to_event(ordering.to_steps(x)), x, rtol=1e-6)
+
+
+def test_orders_of_examples_are_equal_only_to_themselves():
+    ordering, other = (PerExample((4,), (), np.roll(np.arange(4), i)[None]) for i in range(2))
+    assert ordering == ordering
+    assert len({ordering, other}) == 2
+
+
+def test_known_cells_are_told_in_the_order_of_the_model():
+    """A snake's third cell stands last in the raster."""
+    with jax.enable_x64(True):
+        variables = random_variables(AGNOSTIC, EVENTS)
+        steps: Any = AGNOSTIC.apply(variables, EVENTS, method="step_log_probs")
+        for t in range(4):
+            known = np.tile(np.arange(4) < t, (16, 1))
+            found: Any = AGNOSTIC.apply(variables, EVENTS, known, method="masked_log_probs")
+            np.testing.assert_allclose(found[:, t], steps[:, t], rtol=1e-9)
+    with pytest.raises(ValueError, match="known: expected booleans, got int64"):
+        AGNOSTIC.apply(variables, EVENTS, known.astype(int), method="masked_log_probs")
+
+
+@both
+def test_lengths_are_no_part_of_training(model):
+    variables, rngs = random_variables(model, EVENTS), {"dropout": jax.random.key(0)}
+    with pytest.raises(ValueError, match="lengths: expected None in training"):
+        model.apply(variables, EVENTS, None, np.full(16, 2), rngs=rngs)
 
 
 def test_the_causal_model_learns_from_an_order_for_each_example():
@@ -161,6 +186,7 @@ def test_parts_that_follow_no_other_order_are_refused(parts, message):
     ("order", "message"),
     [
         (np.zeros((16, 4), int), "order: expected each of 0 ... 3 once in each row"),
+        (np.zeros((16, 4)), "order: expected integers 0 ... 3, got dtype float32"),
         (np.tile(np.arange(4), (3, 1)), r"order: expected shape \[16, 4\], got \[3, 4\]"),
     ],
 )

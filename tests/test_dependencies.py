@@ -11,7 +11,7 @@ ROOT = Path(ar_jax.__file__).parent
 BELOW = {  # what the files of each part may import of ar_jax, besides themselves
     "checks": set(),
     "splines": set(),
-    "orderings": set(),
+    "orderings": {"checks"},
     "decoding": set(),
     "mu_law": set(),
     "contexts": {"checks"},

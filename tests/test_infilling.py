@@ -129,8 +129,11 @@ def test_what_is_known_may_differ_in_each_example(learned, model):
         model, learned[model], jax.random.key(1), x, missing, return_log_prob=True
     )
     np.testing.assert_array_equal(np.asarray(drawn)[~missing], x[~missing])
+    order, counts = np.argsort(missing, axis=1, kind="stable"), (~missing).sum(axis=1)
+    steps: Any = model.apply(learned[model], drawn, order=order, method="step_log_probs")
+    expected = np.where(np.arange(3) < counts[:, None], 0, steps).sum(axis=1)
+    np.testing.assert_allclose(log_prob, expected, atol=1e-5)
     assert log_prob[0] == 0  # nothing is missing
-    assert (np.asarray(log_prob)[1:] < 0).all()
 
 
 @both
@@ -160,6 +163,39 @@ def test_the_events_of_a_snake_in_blocks_are_completed():
         for z in (y, 1 - abs(y))
     )
     assert (one != other).all()
+
+
+def test_rounds_keep_to_a_snake_of_blocks_to_conditions_and_to_the_example():
+    model = ar.OrderAgnosticModel(
+        Snake((4, 4), (2, 2)), AGNOSTIC.conditional, Categorical(3), ClassLabel(2, dropout=0.5)
+    )
+    rng = np.random.default_rng(0)
+    x, y = rng.integers(0, 3, (5, 4, 4)), np.array([0, 1, -1, 0, 1])
+    variables = random_variables(model, x, y)
+    missing = np.kron(rng.integers(0, 2, (5, 2, 2)), np.ones((2, 2), int)) > 0
+
+    def draw(count: int, y: np.ndarray, key: jax.Array = jax.random.key(0)) -> np.ndarray:
+        given = x[:count], missing[:count]
+        return np.asarray(ar.infill_in_rounds(model, variables, key, *given, 2, condition=y))
+
+    drawn = draw(5, y)
+    np.testing.assert_array_equal(drawn[~missing], x[~missing])
+    np.testing.assert_array_equal(draw(3, y[:3]), drawn[:3])
+    assert (draw(5, 1 - abs(y)) != drawn).any()
+    assert draw(5, y, jax.random.PRNGKey(0)).shape == x.shape
+
+
+def test_a_choice_that_puts_off_does_not_leave_anything_out(learned):
+    """All scores are minus infinity: the last round draws what is left."""
+
+    def never(log_prob: jax.Array, keys: jax.Array) -> jax.Array:
+        return jnp.full_like(log_prob, -jnp.inf)
+
+    forced = jax.tree.map(jnp.zeros_like, learned[AGNOSTIC])
+    forced["params"]["conditional"]["readout"]["bias"] = jnp.array([0.0, 0.0, 100.0])
+    x, missing = np.array([[1, 0, 0]]), np.array([[False, True, True]])
+    drawn = ar.infill_in_rounds(AGNOSTIC, forced, jax.random.key(0), x, missing, 2, choice=never)
+    np.testing.assert_array_equal(drawn, [[1, 2, 2]])
 
 
 def test_all_at_once_draws_from_the_marginals(learned):
@@ -216,6 +252,8 @@ def test_the_most_confident_draws_stay(learned):
         ({"missing": np.zeros((2, 3), int)}, "missing: expected booleans, got int64"),
         ({"missing": np.zeros((2, 2), bool)}, r"missing: expected shape \[2, 3\]"),
         ({"x": np.zeros((2, 5), int)}, r"x: expected shape \[batch, 3\]"),
+        ({"x": np.full((2, 3), 0.9)}, "x: expected integers 0 ... 2, got dtype float64"),
+        ({"x": np.zeros((0, 3), int), "missing": np.zeros((0, 3), bool)}, "examples: expected at"),
         ({"x": np.full((2, 3), 3)}, "x: expected integers 0 ... 2"),
         (
             {"model": ar.AutoregressiveModel(Raster((3,)), MADE((3,)), Bernoulli())},
@@ -246,7 +284,7 @@ def test_a_part_of_a_cell_is_not_completed():
 
 def test_rounds_ask_for_an_order_agnostic_model_and_for_one_at_least(learned):
     x = np.zeros((1, 3), int)
-    with pytest.raises(ValueError, match="rounds: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match="rounds: expected an integer of at least 1, got 0"):
         ar.infill_in_rounds(AGNOSTIC, {}, jax.random.key(0), x, x == 0, 0)
     causal: Any = CAUSAL
     with pytest.raises(ValueError, match="model: expected an OrderAgnosticModel"):

@@ -95,9 +95,10 @@ class MaskedTransformer(SequenceConditional):
             out = self.masked(steps, known, ordering, context, features)[:, : len(times)]
             return (shifted, context), out
         module, variables = self.unbind()
-        rngs = {"dropout": self.make_rng("dropout")} if self.has_rng("dropout") else {}
+        key = self.make_rng("dropout") if self.has_rng("dropout") else None
 
         def features_at(t: jax.Array) -> jax.Array:
+            rngs = {} if key is None else {"dropout": jax.random.fold_in(key, t)}
             known = (jnp.arange(ordering.length) < t)[None]
             out: Any = module.apply(
                 variables, steps, known, ordering, context, features, method="masked", rngs=rngs

@@ -17,7 +17,7 @@ Rotation: TypeAlias = tuple[jax.Array, jax.Array] | None
 class Positions(nn.Module, ABC):
     """Marks the slots of a sequence by the coordinates of the step that each predicts.
 
-    Those that look places up follow a `PerExample` ordering too.
+    `Learned` and `FromTo` follow a `PerExample` ordering too.
     """
 
     @abstractmethod

@@ -1,12 +1,13 @@
 """An order of its own for each example."""
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from ar_jax.checks import check_integers, check_shape, is_concrete
 from ar_jax.orderings.base import Array, Ordering
 from ar_jax.orderings.grids import Raster
 
@@ -15,7 +16,7 @@ from ar_jax.orderings.grids import Raster
 class PerExample(Ordering):
     """The orders of a batch, as an array that a compiled program takes.
 
-    Its `order` and `coordinates` have a batch axis before the one of cells: for an `AnyOrderModel`.
+    Its `order` has a batch axis before the one of cells: for an `AnyOrderModel`, which makes one.
 
     Attributes:
       permutation: `[batch, count]` integers, the raster number of the cell that each step visits.
@@ -23,14 +24,23 @@ class PerExample(Ordering):
 
     permutation: Any = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        last = self.count - 1
+        check_shape("order", self.permutation, ("batch", self.count))
+        check_integers("order", self.permutation, 0, last)
+        if is_concrete(self.permutation) and (np.diff(np.sort(self.permutation)) != 1).any():
+            raise ValueError(f"order: expected each of 0 ... {last} once in each row, got others")
+
+    def __eq__(self, other: object) -> bool:
+        return self is other  # as arrays are
+
+    def __hash__(self) -> int:
+        return id(self)
+
     @property
     def order(self) -> Any:
         return self.permutation
-
-    @cached_property
-    def coordinates(self) -> Any:
-        """`[batch, count, axes]`: the place of each cell, in cells, in the order of visits."""
-        return jnp.stack(jnp.unravel_index(jnp.asarray(self.permutation), self.cells), axis=-1)
 
     def to_steps(self, event: Array) -> Any:
         steps = jnp.asarray(Raster(self.event, self.block).to_steps(event))
