@@ -42,6 +42,7 @@ class Metrics:
         self._board = SummaryWriter(
             str(folder / "tensorboard"),
             purge_step=step + 1,
+            flush_secs=1,  # what a kill loses would stay lost; its `flush` overtakes its own thread
             filename_suffix=f".{step}",  # else two starts within a second share a file
         )
 
@@ -65,7 +66,6 @@ class Metrics:
             file.write(json.dumps({"step": step} | values) + "\n")
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
-        self._board.flush()  # what a kill loses would stay lost
 
 
 class Stopwatch:
