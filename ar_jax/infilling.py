@@ -89,7 +89,8 @@ def infill_in_rounds(
 
     Each round draws all cells that are missing, independently given the known ones, and keeps an
     equal share of them. What is kept together does not know of each other: fewer rounds are faster
-    and further from the model. As many rounds as there are cells are exact with `at_random`.
+    and further from the model. As many rounds as there are cells, `at_random`, draw one by one in a
+    random order.
 
     Args:
       model: an order-agnostic model.

@@ -46,7 +46,7 @@ from ar_jax.training import read_metrics
 from experiments.digit_names import WORDS, DigitNames
 from experiments.fashion_transformer import FashionTransformer
 from experiments.figures import draw_histograms, draw_reliability
-from experiments.images import CLASSES, GreyImages
+from experiments.images import CLASSES, GreyImages, first
 from experiments.mnist_classifier import MnistClassifier, questions
 from experiments.mnist_grey import MnistGrey
 from experiments.mnist_transformer import MnistTransformer
@@ -185,11 +185,6 @@ def classification(
         results[name] = cost(experiment, variables) | {"binarisations": figures}
     draw_reliability(given.folder / "reliability.png", curves)
     return results
-
-
-def first(images: Arrays, count: int) -> Arrays:
-    """The first ones."""
-    return Arrays(**images.batch(np.arange(min(count, len(images)))))
 
 
 def posterior_of(scores: Sequence[np.ndarray]) -> np.ndarray:

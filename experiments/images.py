@@ -234,6 +234,11 @@ class GreyImages(ImageExperiment):
         return self.prepared(self.dataset, self.data.dir).map(integers)
 
 
+def first(images: Arrays, count: int) -> Arrays:
+    """The first ones."""
+    return Arrays(**images.batch(np.arange(min(count, len(images)))))
+
+
 def patch_transformer(
     pixel: ar.heads.Head,
     context: ar.contexts.Context = ar.contexts.Nothing(),

@@ -12,7 +12,7 @@ import numpy as np
 import ar_jax as ar
 from ar_jax.data import Arrays, EvaluationBatches
 from ar_jax.evaluation import Likelihood
-from experiments.images import BinarisedMnist
+from experiments.images import BinarisedMnist, first
 from experiments.run import Sample
 
 PATCHES = np.indices((7, 7))
@@ -73,8 +73,7 @@ class Infilling(BinarisedMnist):
     @property
     def images(self) -> Arrays:
         """Those of the figures."""
-        test = self.splits.test
-        return Arrays(**test.batch(np.arange(min(self.examples, len(test)))))
+        return first(self.splits.test, self.examples)
 
     def completed(
         self, variables: Any, options: Any, missing: np.ndarray, draw: Any = ar.infill

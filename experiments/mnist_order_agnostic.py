@@ -23,11 +23,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import ar_jax as ar
-from ar_jax.data import Arrays, Splits
+from ar_jax.data import Splits
 from ar_jax.evaluation import Likelihood
 from ar_jax.training import Muon, Training
 from experiments.figures import draw_images
-from experiments.images import patch_transformer
+from experiments.images import first, patch_transformer
 from experiments.infilling import REGIONS, Infilling, over_batches, summed_up
 from experiments.run import main
 
@@ -112,11 +112,6 @@ def _nats_in_groups(
         return nats - jnp.where(rank < edges[i + 1], log_prob, 0).sum(axis=1)
 
     return jax.lax.fori_loop(0, rounds, add, jnp.zeros(len(x)))
-
-
-def first(images: Arrays, count: int) -> Arrays:
-    """The first ones."""
-    return Arrays(**images.batch(np.arange(min(count, len(images)))))
 
 
 if __name__ == "__main__":

@@ -169,8 +169,8 @@ def test_training_reaches_every_parameter(model):
             "looks back",
         ),
         (
-            (ar.OrderAgnosticModel, Raster((4,)), MaskedTransformer(width=6, heads=2), Bernoulli()),
-            "heads: expected twice their number to divide the width 6, got 2",
+            (ar.OrderAgnosticModel, Raster((4,)), MaskedTransformer(width=6, heads=4), Bernoulli()),
+            "heads: expected a divisor of the width 6, got 4",
         ),
     ],
     ids=lambda value: "" if isinstance(value, tuple) else value,

@@ -109,8 +109,7 @@ class MaskedTransformer(SequenceConditional):
 
     def check(self, ordering: Ordering) -> None:
         check_fractions(dropout=self.dropout)
-        if self.width % (2 * self.heads):
+        if self.width % self.heads:
             raise ValueError(
-                f"heads: expected twice their number to divide the width {self.width}, "
-                f"got {self.heads}"
+                f"heads: expected a divisor of the width {self.width}, got {self.heads}"
             )
