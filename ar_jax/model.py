@@ -107,7 +107,7 @@ class AutoregressiveModel(nn.Module):
     def _step_features(self, x: Array, condition: Condition) -> tuple[jax.Array, jax.Array]:
         """The steps and the features that predict them, both `[batch, length, width, ...]`."""
         self.check(x, condition)
-        steps = self.ordering.to_steps(jnp.asarray(x))
+        steps = self._steps(x)
         condition = map_condition(jnp.asarray, condition)
         encoded = self._encode(steps)
         context = self._context(condition, encoded)
@@ -202,6 +202,13 @@ class AutoregressiveModel(nn.Module):
     def blank(self, batch: int) -> jax.Array:
         """`[batch, step_size]`: a value that stands where none is read."""
         return jnp.zeros((batch, self.ordering.step_size), self.head.dtype)
+
+    def _steps(self, x: Array) -> jax.Array:
+        """The steps of x; integers of 8 bits become wider, since 256 cannot stand beside them."""
+        x = jnp.asarray(x)
+        if not jnp.issubdtype(x.dtype, jnp.floating):
+            x = x.astype(jnp.promote_types(x.dtype, jnp.int32))
+        return self.ordering.to_steps(x)
 
     def _encode(self, steps: jax.Array) -> jax.Array:
         return self._encode_cells(self.ordering.by_cell(steps)).reshape(*steps.shape[:-1], -1)

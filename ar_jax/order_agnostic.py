@@ -70,7 +70,7 @@ class OrderAgnosticModel(AnyOrderModel):
         check_shape("known", known, (len(x), self.ordering.length))
         if known.dtype != bool:
             raise ValueError(f"known: expected booleans, got {known.dtype}")
-        steps, known = self.ordering.to_steps(jnp.asarray(x)), jnp.asarray(known)
+        steps, known = self._steps(x), jnp.asarray(known)
         log_prob = self.head.log_prob(self.masked_features(steps, known, condition), steps)
         return jnp.where(known, 0, log_prob)
 

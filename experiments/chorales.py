@@ -80,7 +80,6 @@ class Chorales(Experiment):
     folder: Path = Path("runs/chorales")
     data: Pieces = Pieces()
 
-    small: ClassVar[ar.conditionals.Conditional] = ar.conditionals.GRU(layers=1, width=16)
     sample: ClassVar[Sample] = SampleChorales()
 
     @cached_property

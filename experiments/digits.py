@@ -44,7 +44,6 @@ class Digits(ImageExperiment):
     )
     folder: Path = Path("runs/digits")
 
-    small: ClassVar[ar.conditionals.Conditional] = ar.conditionals.PixelCNN(blocks=1, channels=8)
     levels: ClassVar[int] = LEVELS
 
     @cached_property

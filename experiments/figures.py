@@ -18,17 +18,18 @@ def draw_images(
 
     Args:
       path: of the PNG.
-      panels: `[rows, columns, height, width, 1]` each under its title; levels, 0 is paper.
-      levels: how many grey levels there are.
+      panels: `[rows, columns, height, width, channels]` each under its title: levels of grey, of
+        which 0 is paper, or of three colours.
+      levels: how many there are.
       names: of the rows.
     """
     figure = Figure(figsize=(4.5 * len(panels), 4.7), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)
     for ax, (title, images) in zip(axes[0], panels.items(), strict=True):
-        rows, columns, height, width = images.shape[:4]
-        framed = np.pad(images[..., 0], ((0, 0), (0, 0), (1, 0), (1, 0)))
-        page = framed.transpose(0, 2, 1, 3).reshape(rows * (height + 1), columns * (width + 1))
-        ax.imshow(page, cmap="gray_r", vmin=0, vmax=levels - 1, interpolation="nearest")
+        rows, columns, height, width, channels = images.shape
+        framed = np.pad(images / (levels - 1), ((0, 0), (0, 0), (1, 0), (1, 0), (0, 0)))
+        page = framed.swapaxes(1, 2).reshape(rows * (height + 1), columns * (width + 1), channels)
+        ax.imshow(page, cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
         ax.set_title(title)
         ax.set_xticks([])
         ax.set_yticks((np.arange(len(names)) + 0.5) * (height + 1), names)
@@ -267,4 +268,44 @@ def draw_bars(path: Path, panels: Mapping[str, Mapping[str, float]], unit: str) 
         ax.set_title(title)
         ax.set_xlabel(unit)
         ax.locator_params(axis="x", nbins=4)
+    figure.savefig(path, dpi=120)
+
+
+def draw_benchmark(
+    path: Path,
+    curves: Mapping[str, Sequence[tuple[float, float]]],
+    figures: Mapping[str, tuple[int, float, float]],
+    published: Mapping[str, float],
+    unit: str,
+) -> None:
+    """Likelihoods of models over CPU-minutes and over parameters, beside those of others.
+
+    Args:
+      path: of the PNG.
+      curves: CPU-minutes and figures of the validation split, each run's under its name.
+      figures: parameters, figure of the test split and its standard error.
+      published: figures of others, by the names of their models.
+      unit: of the figures.
+    """
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    over_time, over_size = figure.subplots(1, 2, sharey=True)
+    settled = [value for points in curves.values() for _, value in points[len(points) // 3 :]]
+    shown = [*settled, *(value for _, value, _ in figures.values()), *published.values()]
+    margin = 0.05 * (max(shown) - min(shown)) + 1e-6
+    over_time.set_ylim(min(shown) - margin, max(shown) + margin)
+    for name, points in curves.items():
+        over_time.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
+    for name, (parameters, value, error) in figures.items():
+        over_size.errorbar(parameters, value, 2 * error, fmt="o", capsize=3, label=name)
+    for name, value in published.items():
+        over_size.axhline(value, color="gray", linewidth=0.8, linestyle=":")
+        over_size.text(0.01, value, f"{name}, published", fontsize=7, color="gray",
+                       transform=over_size.get_yaxis_transform())  # fmt: skip
+    over_time.set_xlabel("CPU-minutes of training")
+    over_time.set_ylabel(f"validation and test, {unit}")
+    over_size.set_xlabel("parameters")
+    over_size.set_xscale("log")
+    for ax in (over_time, over_size):
+        ax.grid(alpha=0.3)
+    over_time.legend()
     figure.savefig(path, dpi=120)

@@ -183,9 +183,6 @@ class GreyImages(ImageExperiment):
     )
     data: Data = Data()
 
-    small: ClassVar[ar.conditionals.Conditional] = ar.conditionals.Transformer(
-        layers=1, width=16, heads=2
-    )
     levels: ClassVar[int] = 256
     dataset: ClassVar[str]  # as TFDS names it
 
@@ -194,7 +191,8 @@ class GreyImages(ImageExperiment):
         if not config.debug:
             return config
         pixel, context = ar.heads.DiscretizedLogisticMixture(levels=256), config.model.context
-        model = patch_transformer(pixel, context, hidden=(16,)).clone(conditional=self.small)
+        model = patch_transformer(pixel, context, hidden=(16,))
+        model = model.clone(conditional=config.model.conditional)
         return dataclasses.replace(config, model=model)
 
     @property

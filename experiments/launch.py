@@ -38,7 +38,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedCo
 from rich.table import Table
 
 PROGRAM = "python -m experiments.launch"
-OTHERS = ("launch", "zoo", "orderings", "tables", "gpt2")
+OTHERS = ("launch", "likelihood", "zoo", "orderings", "tables", "gpt2")
 """Programs that are no experiment, or several."""
 
 REFUSED = 2

@@ -13,7 +13,7 @@ of the raster's order. Reads MNIST as TFDS prepared it.
 
 import dataclasses
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import ar_jax as ar
 from ar_jax.training import Muon, Training
@@ -41,10 +41,6 @@ class MnistAnyOrder(Infilling):
         steps=3000, optimizer=Muon(learning_rate=3e-3), log_every=50, validate_every=500
     )
     folder: Path = Path("runs/mnist_any_order")
-
-    small: ClassVar[ar.conditionals.Conditional] = ar.conditionals.Transformer(
-        layers=1, width=16, heads=2, positions=POSITIONS
-    )
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
         path = path.with_suffix(".png")

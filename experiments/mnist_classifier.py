@@ -59,7 +59,6 @@ class MnistClassifier(Experiment):
     data: Data = Data()
     folder: Path = Path("runs/mnist_classifier")
 
-    small = MnistTransformer.small
     tested_on = MnistTransformer.tested_on
     transform = staticmethod(binarise)
 

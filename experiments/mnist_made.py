@@ -11,7 +11,6 @@ The network of arXiv 1502.03509, on 55,000 training images. Reads MNIST as TFDS 
 
 import dataclasses
 from pathlib import Path
-from typing import ClassVar
 
 import ar_jax as ar
 from ar_jax.training import AdamW, Training
@@ -38,8 +37,6 @@ class MnistMade(BinarisedMnist):
     )
     batch_size: int = 128
     folder: Path = Path("runs/mnist_made")
-
-    small: ClassVar[ar.conditionals.Conditional] = ar.conditionals.MADE(hidden=(64,))
 
 
 if __name__ == "__main__":

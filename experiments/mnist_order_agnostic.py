@@ -51,9 +51,6 @@ class MnistOrderAgnostic(Infilling):
     )
     folder: Path = Path("runs/mnist_order_agnostic")
 
-    small: ClassVar[ar.conditionals.Conditional] = ar.conditionals.MaskedTransformer(
-        layers=1, width=16, heads=2
-    )
     tested_on: ClassVar[str] = "first images of test, one dynamic binarisation"
 
     @cached_property

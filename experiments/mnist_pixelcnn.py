@@ -11,7 +11,6 @@ The network of arXiv 1601.06759, on 55,000 training images. Reads MNIST as TFDS 
 
 import dataclasses
 from pathlib import Path
-from typing import ClassVar
 
 import ar_jax as ar
 from ar_jax.training import Muon, Training
@@ -38,8 +37,6 @@ class MnistPixelCNN(BinarisedMnist):
     )
     batch_size: int = 16
     folder: Path = Path("runs/mnist_pixelcnn")
-
-    small: ClassVar[ar.conditionals.Conditional] = ar.conditionals.PixelCNN(blocks=1, channels=8)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,6 @@ of a small MADE over its pixels, so that the likelihood is exact. Reads MNIST as
 
 import dataclasses
 from pathlib import Path
-from typing import ClassVar
 
 import ar_jax as ar
 from ar_jax.training import Muon, Training
@@ -31,10 +30,6 @@ class MnistTransformer(BinarisedMnist):
         steps=6000, optimizer=Muon(learning_rate=3e-3), log_every=50, validate_every=500
     )
     folder: Path = Path("runs/mnist_transformer")
-
-    small: ClassVar[ar.conditionals.Conditional] = ar.conditionals.Transformer(
-        layers=1, width=16, heads=2
-    )
 
 
 if __name__ == "__main__":

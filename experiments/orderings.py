@@ -30,7 +30,7 @@ import jax
 import numpy as np
 
 import ar_jax as ar
-from ar_jax.conditionals import MADE, Conditional, Transformer
+from ar_jax.conditionals import MADE, Transformer
 from ar_jax.data import Arrays, Splits
 from ar_jax.evaluation import Likelihood
 from ar_jax.heads import Bernoulli
@@ -85,7 +85,6 @@ class Digits(BinarisedMnist):
 
     sample: ClassVar[Sample] = SampleUnfolding()
     small_sample: ClassVar[Sample] = SampleUnfolding(rows=1)
-    small: ClassVar[Conditional] = Transformer(layers=1, width=16, heads=2)
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
         ordering, path = self.model.ordering, path.with_suffix(".png")

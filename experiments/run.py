@@ -29,6 +29,7 @@ from ar_jax.training import Checkpoints, Training, fit, init_state, living, read
 from ar_jax.training.parallel import devices
 from experiments.codec import compress_files, contents, decompress_files
 from experiments.figures import draw_curves
+from experiments.shrunk import shrunk
 
 Config = TypeVar("Config")
 Verb = Callable[[list[str]], None]
@@ -81,7 +82,6 @@ class Experiment(ABC):
     debug: bool = False
 
     places: ClassVar[tuple[str, ...]] = ("folder",)  # where things lie: no part of what is learned
-    small: ClassVar[ar.conditionals.Conditional]  # that of --debug; else its own
     tested_on: ClassVar[str] = "test"
     sample: ClassVar[Sample] = Sample()  # the defaults of drawing
     small_sample: ClassVar[Sample]  # what --debug draws; else the same
@@ -123,9 +123,9 @@ class Experiment(ABC):
             return self
         training = dataclasses.replace(self.training, steps=20, log_every=5, validate_every=10)
         folder = self.folder.with_name(self.folder.name + "-debug")
-        small, model = getattr(self, "small", None), self.model
-        if small is not None and type(small) is type(model.conditional):
-            model = model.clone(conditional=small)
+        model = self.model
+        if isinstance(getattr(model, "conditional", None), ar.conditionals.Conditional):
+            model = model.clone(conditional=shrunk(model.conditional))
         return dataclasses.replace(
             self, model=model, training=training, batch_size=min(self.batch_size, 16),
             folder=folder, debug=True,

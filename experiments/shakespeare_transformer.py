@@ -87,9 +87,6 @@ class Shakespeare(Experiment):
     tested_on: ClassVar[str] = "validation and test, as nanoGPT validates; chose the checkpoint"
     sample: ClassVar[Sample] = SampleText()
     small_sample: ClassVar[Sample] = SampleText(length=100)
-    small: ClassVar[ar.conditionals.Conditional] = ar.conditionals.Transformer(
-        layers=1, width=16, heads=2
-    )
 
     @cached_property
     def _text(self) -> Splits[str]:
@@ -101,17 +98,37 @@ class Shakespeare(Experiment):
 
     @cached_property
     def splits(self) -> Splits:
+        train, held_out = self.parts
+        return Splits(
+            self.anywhere(train), self.side_by_side(held_out), self.side_by_side(held_out)
+        )
+
+    @property
+    def parts(self) -> tuple[np.ndarray, np.ndarray]:
+        """The characters that train, and nanoGPT's held-out tenth."""
         size = 2000 if self.debug else None
         train, held_out = (
             self._characters.encode(text[:size])
             for text in (self._text.train, self._text.validation + self._text.test)
         )
-        scored = Chunks(held_out, WINDOW, stride=WINDOW, preceding=1)
-        return Splits(Chunks(train, WINDOW, preceding=1), validation=scored, test=scored)
+        return train, held_out
+
+    @property
+    def window(self) -> int:
+        """Characters of an event."""
+        return self.model.ordering.length
+
+    def anywhere(self, characters: np.ndarray) -> Chunks:
+        """Windows that begin anywhere, to train."""
+        return Chunks(characters, self.window, preceding=1)
+
+    def side_by_side(self, characters: np.ndarray) -> Chunks:
+        """Windows of which each character is scored once."""
+        return Chunks(characters, self.window, stride=self.window, preceding=1)
 
     def figures(self, variables: Any) -> dict[str, Any]:
         figures = super().figures(variables)
-        return figures | {"nats_per_character": figures["likelihood"].nats / WINDOW}
+        return figures | {"nats_per_character": figures["likelihood"].nats / self.window}
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
         known, key = self._characters.encode(options.prompt), jax.random.key(options.seed)
@@ -119,7 +136,8 @@ class Shakespeare(Experiment):
         length = options.length
         if options.pattern:
             processors.append(regular_expression(options.pattern, self._characters.symbols))
-            length = WINDOW - min(WINDOW // 2, len(known) - 1)  # all that one window has room for
+            # All that one window has room for.
+            length = self.window - min(self.window // 2, len(known) - 1)
         for stop in options.stop:
             self._characters.encode(stop)  # tells of characters that cannot occur
         drawn = continue_sequence(

@@ -83,9 +83,6 @@ class Speech(Experiment):
     folder: Path = Path("runs/speech")
     data: Recordings = Recordings()
 
-    small: ClassVar[ar.conditionals.Conditional] = ar.conditionals.Transformer(
-        layers=1, width=16, heads=2
-    )
     sample: ClassVar[Sample] = SampleSpeech()
     small_sample: ClassVar[Sample] = SampleSpeech(seconds=0.1)
 

@@ -62,9 +62,6 @@ class SpeechSamples(Experiment):
     folder: Path = Path("runs/speech_samples")
     data: Recordings = Recordings()
 
-    small: ClassVar[ar.conditionals.Conditional] = ar.conditionals.LinearPrediction(
-        ar.conditionals.WaveNet(layers=2, stacks=1, channels=4, skip_channels=8), order=4
-    )
     streams: ClassVar[bool] = True
     sample: ClassVar[Sample] = SampleSpeech(seconds=2)
     small_sample: ClassVar[Sample] = SampleSpeech(seconds=0.02)

@@ -82,9 +82,6 @@ class ByteExperiment(Experiment):
 
     streams: ClassVar[bool] = True
     sample: ClassVar[Sample] = SampleText()
-    small: ClassVar[ar.conditionals.Conditional] = ar.conditionals.Transformer(
-        layers=1, width=16, heads=2, positions=ar.conditionals.Rotary(), window=16
-    )
 
     def windows(self, parts: Splits[np.ndarray]) -> Splits[Chunks]:
         """Windows that begin anywhere, to train; side by side, to be scored."""

@@ -107,3 +107,15 @@ def test_a_gaussian_keeps_its_constant():
     expected = np.log(stats.norm.pdf(value[:, None], means, scales) @ weights)
     got = compiled_apply(head, {}, jnp.tile(features, (7, 1)), value[:, None], method="log_prob")
     np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "head", [ar.heads.Categorical(256), DiscretizedLogisticMixture(256, channels=3)]
+)
+def test_events_of_8_bits_have_the_probability_of_the_same_integers(head):
+    ordering = ar.orderings.Raster((2, 2, 3), (1, 1, 3))
+    model = ar.AutoregressiveModel(ordering, ar.conditionals.MADE(hidden=(8,)), head)
+    x = np.random.default_rng(0).integers(0, 256, (4, 2, 2, 3), np.uint8)
+    variables = model.init(jax.random.key(0), x)
+    log_prob = jax.jit(model.apply)  # where values cannot be looked at
+    np.testing.assert_array_equal(log_prob(variables, x), log_prob(variables, x.astype(np.int32)))

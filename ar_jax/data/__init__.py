@@ -20,7 +20,7 @@ from ar_jax.data.sources import (
     shuffled_split,
 )
 from ar_jax.data.tables import continuous_columns, group_fold, spread_over_resolution
-from ar_jax.data.tfds import tfds_images, tfds_text
+from ar_jax.data.tfds import tfds_images, tfds_stored_images, tfds_text
 from ar_jax.data.tokenizers import BPE, Bytes, Characters, Tokenizer, prompts
 from ar_jax.data.transforms import (
     Transform,
@@ -63,6 +63,7 @@ __all__ = [
     "shuffled_split",
     "spread_over_resolution",
     "tfds_images",
+    "tfds_stored_images",
     "tfds_text",
     "training_batches",
     "unchanged",

@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ def tfds_images(name: str, folder: str = "", validation: int = 5000) -> Splits[A
     Args:
       name: as TFDS has it: `mnist`, `mnist:3.0.1`, `name/config:version`.
       folder: where the data sets lie; "" is TFDS_DATA_DIR or `~/tensorflow_datasets`.
-      validation: how many examples at the end of TFDS's train split validate.
+      validation: how many examples at the end of TFDS's train split validate; 0 stands for those of
+        its validation split.
 
     Returns:
       Events uint8 `[examples, height, width, channels]` and, where there are labels, int32
@@ -30,21 +32,56 @@ def tfds_images(name: str, folder: str = "", validation: int = 5000) -> Splits[A
       FileNotFoundError: when the data set is not prepared.
       ValueError: for what cannot be read, or too large a validation split.
     """
-    train, test = (
-        _labelled(f"{name} {split}", columns)
-        for split, columns in _read(name, folder, ("train", "test"), "image").items()
-    )
-    rows = np.arange(len(train))
-    if not 0 < validation < len(train):
-        raise ValueError(
-            f"validation: expected 1 ... {len(train) - 1}, some of the {len(train)} examples of "
-            f"the train split, got {validation}"
-        )
-    return Splits(
-        train=Arrays(**train.batch(rows[:-validation])),
-        validation=Arrays(**train.batch(rows[-validation:])),
-        test=test,
-    )
+    names = ("train", "test") if validation else ("train", "validation", "test")
+    parts = {
+        split: _labelled(f"{name} {split}", columns)
+        for split, columns in _read(name, folder, names, "image").items()
+    }
+    train, test = parts["train"], parts["test"]
+    if not validation:
+        return Splits(train, parts["validation"], test)
+    rows = _held_out(len(train), validation)
+    return Splits(*(Arrays(**train.batch(part)) for part in rows), test=test)
+
+
+@dataclass(frozen=True, eq=False)
+class StoredImages:
+    """Images that are read from their files when they are asked for, without labels.
+
+    Attributes:
+      records: of TFDS.
+      rows: which of them `[examples]`.
+    """
+
+    records: Any
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def batch(self, rows: np.ndarray) -> dict[str, Any]:
+        """The given rows as "x", uint8 `[batch, height, width, channels]`."""
+        read = self.records.__getitems__(self.rows[rows].tolist())
+        return {"x": np.stack([record["image"] for record in read])}
+
+
+def tfds_stored_images(name: str, folder: str, validation: int, test: str) -> Splits[StoredImages]:
+    """Images of a prepared data set that need not fit into memory, such as ImageNet's.
+
+    Args:
+      name: as TFDS has it.
+      folder: where the data sets lie; "" is TFDS_DATA_DIR or `~/tensorflow_datasets`.
+      validation: how many examples at the end of TFDS's train split validate.
+      test: TFDS's name of the split that tests.
+
+    Raises:
+      FileNotFoundError: when the data set is not prepared.
+      ValueError: for what cannot be read.
+    """
+    sources = _sources(name, folder, ("train", test))
+    train, held_out = sources["train"], sources[test]
+    parts = (StoredImages(train, rows) for rows in _held_out(len(train), validation))
+    return Splits(*parts, test=StoredImages(held_out, np.arange(len(held_out))))
 
 
 def tfds_text(name: str, folder: str = "") -> Splits[str]:
@@ -62,6 +99,17 @@ def tfds_text(name: str, folder: str = "") -> Splits[str]:
     return Splits(*(b"".join(columns["text"]).decode() for columns in splits.values()))
 
 
+def _held_out(examples: int, validation: int) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of a train split that train, and those at its end that validate."""
+    if not 0 < validation < examples:
+        raise ValueError(
+            f"validation: expected 1 ... {examples - 1}, some of the {examples} examples of the "
+            f"train split, got {validation}"
+        )
+    train, held_out = np.split(np.arange(examples), [examples - validation])
+    return train, held_out
+
+
 def _labelled(name: str, columns: dict[str, list[Any]]) -> Arrays:
     """Images, with their labels if there are any."""
     images, labels = columns["image"], columns.get("label")
@@ -73,6 +121,13 @@ def _read(
     name: str, folder: str, splits: tuple[str, ...], feature: str
 ) -> dict[str, dict[str, list[Any]]]:
     """The columns of each split; `feature` must be among them."""
+    with _without_advice():
+        sources = _sources(name, folder, splits)
+        return {split: _columns(name, split, sources[split], feature) for split in splits}
+
+
+def _sources(name: str, folder: str, splits: tuple[str, ...]) -> dict[str, Any]:
+    """The records of each split."""
     root = Path(folder or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser()
     prepare = (
         "pip install tensorflow, then "
@@ -89,24 +144,23 @@ def _read(
     if len(prepared) > 1:
         found = ", ".join(str(path.relative_to(root)) for path in prepared)
         raise ValueError(f"{name}: expected one prepared version, got {found}; name one of them")
-    with _without_advice():
-        sources: dict[str, Any] = {}
-        try:
+    sources: dict[str, Any] = {}
+    try:
+        with _without_advice():
             builder: Any = tfds.builder_from_directory(prepared[0])
             for split, info in builder.info.splits.items():
                 if split in splits and info.num_examples:
                     sources[split] = builder.as_data_source(split)
-        except Exception as error:  # such as TFRecords, which only TensorFlow reads
-            raise ValueError(
-                f"{name}: expected array_record files in {prepared[0]}, got {one_line(error)}; "
-                f"delete that folder and prepare it: {prepare}"
-            ) from error
-        if missing := [split for split in splits if split not in sources]:
-            raise ValueError(
-                f"{name}: expected examples in the splits {', '.join(splits)}, "
-                f"got none in {missing[0]}"
-            )
-        return {split: _columns(name, split, sources[split], feature) for split in splits}
+    except Exception as error:  # such as TFRecords, which only TensorFlow reads
+        raise ValueError(
+            f"{name}: expected array_record files in {prepared[0]}, got {one_line(error)}; "
+            f"delete that folder and prepare it: {prepare}"
+        ) from error
+    if missing := [split for split in splits if split not in sources]:
+        raise ValueError(
+            f"{name}: expected examples in the splits {', '.join(splits)}, got none in {missing[0]}"
+        )
+    return sources
 
 
 def _columns(name: str, split: str, source: Any, feature: str) -> dict[str, list[Any]]:

@@ -1,0 +1,360 @@
+"""The likelihood benchmarks: recipes by name, and one page of what came of them.
+
+python -m experiments.likelihood                                  the page, of the committed runs
+python -m experiments.likelihood recipes                          lists them, and what they take
+python -m experiments.likelihood dynamic_mnist/made               trains one, as any experiment
+python -m experiments.likelihood dynamic_mnist/made --help        tells of its paper and hardware
+python -m experiments.likelihood train dynamic_mnist/made dynamic_mnist/nade --seeds 0 1
+python -m experiments.likelihood page --folder runs/likelihood    the page of your own runs
+python -m experiments.likelihood verify                           figures again, from their weights
+
+`train` works off a selection, each run in a process of its own; options that it does not know go to
+every run, such as --debug. The same command goes on where it stopped. Of each finished run it
+writes a record beside the run's folder: seed=S.json with configuration, command, metrics and
+figures, the samples, and the weights where they take at most 8 MB. The page is rendered from
+records alone; one without configuration or metrics is refused.
+
+Recipes are of the papers' sizes, for accelerators, but for those whose name ends in seconds: these
+are the CPU-seconds of two cores that they may take, turned into a number of steps.
+"""
+
+import argparse
+import dataclasses
+import json
+import shlex
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from rich.console import Console
+from rich.markup import escape
+
+from ar_jax.evaluation import Likelihood
+from ar_jax.training import read_metrics
+from experiments.figures import draw_benchmark
+from experiments.launch import Run, check_distinct, work_off
+from experiments.recipes import BENCHMARKS, RECIPES, Benchmark
+from experiments.run import configured, describe, dispatch, main, parse, write
+
+PROGRAM = "python -m experiments.likelihood"
+COMMITTED = Path(__file__).parent / "results" / "likelihood"
+LARGEST = 8_000_000
+"""Bytes of weights that are kept beside a record."""
+
+TOLERANCE = 1e-6
+"""Relative, of a figure that is computed again."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """A finished run, as it is kept.
+
+    Attributes:
+      name: of its recipe.
+      seed: of training.
+      arguments: of the command line.
+      command: that made it.
+      device: what it ran on.
+      parameters: how many.
+      training_cpu_seconds: all of training, with compiling and the looks at the validation split.
+      likelihood: of the test split.
+      configuration: all that it was told.
+      metrics: the lines of metrics.jsonl that tell of the validation split.
+    """
+
+    name: str
+    seed: int
+    arguments: list[str]
+    command: str
+    device: str
+    parameters: int
+    training_cpu_seconds: float
+    likelihood: Likelihood
+    configuration: dict[str, Any]
+    metrics: list[dict[str, Any]]
+
+    @classmethod
+    def of_run(cls, name: str, folder: Path) -> "Record":
+        """That of a run's folder.
+
+        Raises:
+          ValueError: when the run has not ended, or tells no configuration or metrics.
+        """
+        files = ("results.json", "config.json", "arguments.json")
+        for file in (*files, "metrics.jsonl"):
+            if not (folder / file).exists():
+                raise ValueError(f"{folder}: expected a finished run, got one without {file}")
+        results, configuration, arguments = (json.loads((folder / f).read_text()) for f in files)
+        records = read_metrics(folder / "metrics.jsonl")
+        return cls(
+            name=name,
+            seed=results["seed"],
+            arguments=arguments,
+            command=results["command"],
+            device=results["device"],
+            parameters=results["parameters"],
+            training_cpu_seconds=results["training_cpu_seconds"],
+            likelihood=told(results["likelihood"]),
+            configuration=configuration,
+            metrics=[line for line in records if "validation_bits_per_dim" in line],
+        )
+
+    @classmethod
+    def read(cls, path: Path) -> "Record":
+        """From a file.
+
+        Raises:
+          ValueError: when it lacks something, or its recipe is unknown.
+        """
+        try:
+            fields = json.loads(path.read_text())
+            del fields["class"]
+            record = cls(**fields | {"likelihood": told(fields["likelihood"])})
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(f"{path}: expected the record of a run, got {error!r}") from error
+        for field in ("configuration", "metrics", "command"):
+            if not getattr(record, field):
+                raise ValueError(f"{path}: expected a record with its {field}, got none")
+        if record.name not in RECIPES:
+            raise ValueError(f"{path}: expected a recipe of {PROGRAM} recipes, got {record.name}")
+        return record
+
+    def write(self, path: Path) -> None:
+        """Into a file."""
+        write(path, json.dumps(describe(self), indent=1) + "\n")
+
+    @property
+    def changed(self) -> bool:
+        """Whether model, training or batch are others than the recipe's."""
+        recipe = json.loads(json.dumps(describe(RECIPES[self.name].experiment)))
+        recipe["training"]["seed"] = self.seed
+        return any(self.configuration[x] != recipe[x] for x in ("model", "training", "batch_size"))
+
+
+def told(likelihood: Mapping[str, Any]) -> Likelihood:
+    """A likelihood as it stands in a file."""
+    return Likelihood(**{name: value for name, value in likelihood.items() if name != "class"})
+
+
+def keep(name: str, folder: Path, place: Path) -> None:
+    """Writes the record of a finished run, its samples and, if they are small, its weights.
+
+    Args:
+      name: of its recipe.
+      folder: of the run.
+      place: of the record, without suffix.
+    """
+    record = Record.of_run(name, folder)
+    record.write(place.with_name(f"{place.name}.json"))
+    for samples in folder.glob("samples.*"):
+        shutil.copy(samples, place.with_name(f"{place.name}{samples.suffix}"))
+    weights = experiment_of(record, folder).restore()["params"]
+    flat: Any = flatten_dict(weights, sep="/")
+    if sum(leaf.nbytes for leaf in flat.values()) <= LARGEST:
+        np.savez(place.with_name(f"{place.name}.npz"), **flat)
+
+
+def experiment_of(record: Record, folder: Path) -> Any:
+    """The experiment of a record, in a folder."""
+    experiment = dataclasses.replace(RECIPES[record.name].experiment, folder=folder)
+    experiment = configured(experiment, record.arguments, PROGRAM)
+    return dataclasses.replace(experiment, folder=folder)
+
+
+def train(arguments: list[str]) -> None:
+    """Trains a selection, keeps a record of each run, and renders the page."""
+    parser = argparse.ArgumentParser(f"{PROGRAM} train", allow_abbrev=False)
+    parser.add_argument("recipes", nargs="+", metavar="BENCHMARK/MODEL")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="default: 0")
+    parser.add_argument("--folder", type=Path, default=Path("runs/likelihood"))
+    options, others = parser.parse_known_args(arguments)
+    check_distinct("recipes", options.recipes)
+    check_distinct("seeds", options.seeds)
+    for name in options.recipes:
+        if name not in RECIPES:
+            raise ValueError(f"recipes: expected some of {PROGRAM} recipes, got {name}")
+    runs = {}
+    for name in options.recipes:
+        for seed in options.seeds:
+            folder = options.folder / name / f"seed={seed}"
+            given = ["--training.seed", str(seed), *others, "--folder", str(folder)]
+            command = [sys.executable, "-m", "experiments.likelihood", name, "train", *given]
+            log = folder.with_name(f"{folder.name}.log")
+            runs[name, seed] = Run(shlex.join(command), given, folder, log)
+    work_off([run for run in runs.values() if not run.results], [""])
+    for (name, _), run in runs.items():
+        if run.results:
+            keep(name, run.folder, run.folder)
+    if unfinished := [str(run.folder) for run in runs.values() if not run.results]:
+        sys.exit(f"{PROGRAM}: {', '.join(unfinished)} did not finish; the same command goes on")
+    render(options.folder)
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where records are.
+
+    Attributes:
+      folder: of records, BENCHMARK/MODEL/seed=S.json; gets the page.
+    """
+
+    folder: Path = COMMITTED
+
+    @property
+    def records(self) -> dict[Path, Record]:
+        """All that are there, by their files."""
+        records = {path: Record.read(path) for path in sorted(self.folder.glob("*/*/seed=*.json"))}
+        if not records:
+            raise ValueError(f"folder: expected one with records, got {self.folder}: train first")
+        return records
+
+
+def page(arguments: list[str]) -> None:
+    """Renders the page."""
+    render(parse(Place(), arguments, f"{PROGRAM} page").folder)
+
+
+def verify(arguments: list[str]) -> None:
+    """Computes again each figure whose weights are there."""
+    place, console, wrong = parse(Place(), arguments, f"{PROGRAM} verify"), Console(), []
+    kept = {path.with_suffix(".npz"): record for path, record in place.records.items()}
+    for path, record in kept.items():
+        if not path.exists():
+            continue
+        with np.load(path, allow_pickle=False) as arrays:
+            flat = {name: arrays[name] for name in arrays.files}
+        variables = {"params": unflatten_dict(flat, sep="/")}
+        again = experiment_of(record, path.parent).figures(variables)["likelihood"].nats
+        expected = record.likelihood.nats
+        verdict = "as recorded"
+        if not abs(again - expected) <= TOLERANCE * abs(expected):
+            verdict = f"recorded: {expected!r}"
+            wrong.append(record.name)
+        console.print(f"{record.name}, seed {record.seed}: {again!r} nats, {verdict}")
+    if wrong:
+        sys.exit(f"{PROGRAM}: expected the recorded figures, got others for {', '.join(wrong)}")
+
+
+def recipes(arguments: list[str]) -> None:
+    """Lists the recipes."""
+    console = Console()
+    for name, benchmark in BENCHMARKS.items():
+        console.print(f"[bold]{name}[/]: {escape(benchmark.title)}, in {benchmark.unit}")
+        for model, recipe in benchmark.recipes.items():
+            console.print(f"  {model}: {escape(str(recipe))}", highlight=False)
+
+
+def render(folder: Path) -> None:
+    """Writes the page of the records of a folder."""
+    found = Place(folder).records
+    parts = [INTRODUCTION]
+    for name, benchmark in BENCHMARKS.items():
+        here = {
+            path: record for path, record in found.items() if record.name.startswith(f"{name}/")
+        }
+        parts += section(folder, name, benchmark, here)
+    path = folder / "README.md"
+    write(path, "\n\n".join(parts) + "\n")
+    Console().print(f"Wrote {path}", highlight=False)
+
+
+INTRODUCTION = f"""\
+# Likelihoods
+
+`{PROGRAM}` made this page from the records beside it, `{PROGRAM} train BENCHMARK/MODEL` makes a
+record, `{PROGRAM} verify` computes again the figures whose weights are here. Figures are of the
+test split, with the standard error of their mean over its examples; validation chose the
+checkpoint, unless told. CPU-seconds are of the process, and count all of training: compiling and
+the looks at the validation split, too. Published figures are of others, mostly from GPUs; models
+without a figure of ours have a recipe that was not run."""
+
+
+def section(
+    folder: Path, name: str, benchmark: Benchmark, records: Mapping[Path, Record]
+) -> list[str]:
+    """The paragraphs on one benchmark: a table, curves, and samples beside data."""
+    order = "the higher the better" if benchmark.higher_is_better else "the lower the better"
+    parts = [
+        f"## {benchmark.title}",
+        f"In {benchmark.unit}, {order}: {benchmark.data}.",
+        table(benchmark, name, records.values()),
+    ]
+    if records:
+        curves = {f"{r.name.partition('/')[2]}, seed {r.seed}": r for r in records.values()}
+        draw_benchmark(
+            folder / name / "curves.png",
+            {title: curve(benchmark, record) for title, record in curves.items()},
+            {
+                title: (record.parameters, *benchmark.figure(record.likelihood))
+                for title, record in curves.items()
+            },
+            {n: r.published.figure for n, r in benchmark.recipes.items() if r.published},
+            benchmark.unit,
+        )
+        parts.append(f"![over CPU-minutes and parameters]({name}/curves.png)")
+    for path, record in records.items():
+        for samples in sorted(path.parent.glob(f"{path.stem}.*")):
+            if samples.suffix == ".png":
+                parts.append(f"![samples of {record.name}]({samples.relative_to(folder)})")
+            elif samples.suffix == ".txt":
+                lines = samples.read_text().strip().split("\n")
+                parts.append("\n".join([f"{record.name}:", "", "```", *lines[:12], "```"]))
+    return parts
+
+
+def table(benchmark: Benchmark, name: str, records: Iterable[Record]) -> str:
+    """A row for each run, and one for each recipe without."""
+    rows = [
+        "| model | published | ours | kind, split | parameters | CPU-seconds | seed, device "
+        "| command |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    found = list(records)
+    for model, recipe in benchmark.recipes.items():
+        published = recipe.published
+        other = f"{published.figure:g}, {published.source}" if published else "-"
+        runs = [record for record in found if record.name == f"{name}/{model}"]
+        for record in runs:
+            value, error = benchmark.figure(record.likelihood)
+            digits = 2 if error >= 0.02 else 4
+            score = record.likelihood
+            title = f"{model} (changed)" if record.changed else model
+            rows.append(
+                f"| {title} | {other} | {value:.{digits}f} ± {error:.{digits}f} "
+                f"| {score.kind}, {score.split} | {record.parameters:,} "
+                f"| {record.training_cpu_seconds:,.0f} | {record.seed}, {record.device} "
+                f"| `{record.command}` |"
+            )
+        if not runs:
+            rows.append(f"| {model} | {other} | | | | | | `{PROGRAM} {name}/{model}` |")
+    return "\n".join(rows)
+
+
+def curve(benchmark: Benchmark, record: Record) -> list[tuple[float, float]]:
+    """CPU-minutes and figures of the looks at the validation split."""
+    score = record.likelihood
+    nats = score.nats / score.bits_per_dim  # of a bit per dimension
+    return [
+        (
+            look["cpu_seconds"] / 60,
+            benchmark.figure(
+                dataclasses.replace(score, nats=nats * look["validation_bits_per_dim"])
+            )[0],
+        )
+        for look in record.metrics
+    ]
+
+
+if __name__ == "__main__":
+    word = sys.argv[1] if len(sys.argv) > 1 else ""
+    if word in RECIPES:
+        recipe = RECIPES[word]
+        folder = Path("runs/likelihood") / word / "seed=0"
+        main(dataclasses.replace(recipe.experiment, folder=folder), f"{word}. {recipe}", word)
+    else:
+        verbs = {"page": page, "recipes": recipes, "train": train, "verify": verify}
+        dispatch(PROGRAM, verbs, "page", __doc__ or "", sys.argv[1:])

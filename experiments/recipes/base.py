@@ -1,0 +1,85 @@
+"""What a benchmark is: data, a unit, and recipes that others have published figures of."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from ar_jax.evaluation import Likelihood
+from experiments.run import Experiment
+
+Unit = Literal[
+    "nats", "nats/character", "nats/chord", "log-likelihood, nats",
+    "bits/dim", "bits/character", "bits/sample", "bits/pitch",
+]  # fmt: skip
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """A figure of others.
+
+    Attributes:
+      figure: in the benchmark's unit, on its test split.
+      source: where it stands.
+    """
+
+    figure: float
+    source: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """How a model is trained on a benchmark, and what others have found with it.
+
+    Attributes:
+      experiment: what is trained, on which data, and how; the harness gives it a folder.
+      paper: of the architecture, with its arXiv number.
+      expect: hardware, and the time that training takes on it.
+      published: the figure to compare with; None where none was found.
+    """
+
+    experiment: Experiment
+    paper: str
+    expect: str
+    published: Published | None = None
+
+    def __str__(self) -> str:
+        published = self.published
+        figure = f"{published.figure:g} ({published.source})" if published else "no figure found"
+        return f"Paper: {self.paper}. Published: {figure}. Expect: {self.expect}."
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """Data that models are compared on.
+
+    Attributes:
+      title: of the table.
+      data: what is scored, how it was prepared, and what chose.
+      unit: of the figures.
+      recipes: by name.
+      variables: that a figure is about; 0 stands for all of an event.
+    """
+
+    title: str
+    data: str
+    unit: Unit
+    recipes: Mapping[str, Recipe]
+    variables: int = 0
+
+    def figure(self, found: Likelihood) -> tuple[float, float]:
+        """The mean and its standard error in the benchmark's unit."""
+        scale = self.variables / found.variables if self.variables else 1.0
+        scale /= math.log(2) if self.unit.startswith("bits") else 1.0
+        return found.nats * (-scale if self.higher_is_better else scale), found.error * scale
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether figures are log-likelihoods, rather than their negatives."""
+        return self.unit.startswith("log-likelihood")
+
+
+def on_generated_data(figures: dict[str, Any]) -> dict[str, Any]:
+    """Figures that say that they are of data that was made up."""
+    likelihood = dataclasses.replace(figures["likelihood"], split="generated data")
+    return figures | {"likelihood": likelihood}

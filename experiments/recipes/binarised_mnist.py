@@ -1,0 +1,211 @@
+"""MNIST in bits: Larochelle's fixed binarisation, and one that is drawn anew in each epoch.
+
+The two are different data sets: the fixed one has 50,000 images to train, 10,000 to validate and
+10,000 to test, and a model may learn its noise by heart. Of the dynamic one 55,000 images train and
+5,000 validate; the 10,000 test images are binarised five times, by seeds that never change, and the
+figure is the mean. The fixed one is TFDS's binarized_mnist.
+"""
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+import ar_jax as ar
+from ar_jax import conditionals
+from ar_jax.data import Arrays, EvaluationBatches, Splits, binarise, tfds_images, unchanged
+from ar_jax.evaluation import evaluate
+from ar_jax.training import AdamW, Muon, Training
+from ar_jax.training.optimizer import Optimizer
+from experiments.blocks import by_blocks
+from experiments.images import BinarisedMnist
+from experiments.recipes.base import Benchmark, Published, Recipe, on_generated_data
+from experiments.run import Experiment
+
+SHAPE, DRAWS = (28, 28, 1), 5
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DynamicMnist(BinarisedMnist):
+    """MNIST, binarised anew in each epoch, and five times to be scored."""
+
+    tested_on: ClassVar[str] = f"test, mean over {DRAWS} fixed binarisations"
+
+    def figures(self, variables: Any) -> dict[str, Any]:
+        grey = self.prepared("mnist", self.data.dir).test
+        draws = [grey.transformed(binarise, seed=seed) for seed in range(1, 1 + DRAWS)]
+        scores = [
+            evaluate(self.model, variables, EvaluationBatches(x, self.batch_size), self.tested_on)
+            for x in draws
+        ]
+        # The images are the same: the error of one draw is at least that of the mean.
+        likelihood = dataclasses.replace(
+            scores[0],
+            nats=statistics.fmean(score.nats for score in scores),
+            error=statistics.fmean(score.error for score in scores),
+        )
+        return {
+            "nats": likelihood.nats,
+            "bits_per_dim": likelihood.bits_per_dim,
+            "nats_of_each_binarisation": [score.nats for score in scores],
+            "likelihood": likelihood,
+        }
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StaticMnist(BinarisedMnist):
+    """MNIST in Larochelle's binarisation; --debug makes bits up."""
+
+    tested_on: ClassVar[str] = "test, Larochelle's binarisation"
+    transform = staticmethod(unchanged)
+
+    @cached_property
+    def splits(self) -> Splits[Arrays]:
+        if self.debug:
+            bits = np.random.default_rng(0).integers(0, 2, (600, *SHAPE))
+            return Splits(*(Arrays(part.astype(np.int32)) for part in np.split(bits, 3)))
+        fixed = tfds_images("binarized_mnist", self.data.dir, validation=0)
+        return fixed.map(lambda part: Arrays(part.x.astype(np.int32)))
+
+    def figures(self, variables: Any) -> dict[str, Any]:
+        figures = super().figures(variables)
+        return on_generated_data(figures) if self.debug else figures
+
+
+def pixels(conditional: conditionals.Conditional) -> ar.AutoregressiveModel:
+    """Pixel after pixel, row by row."""
+    return ar.AutoregressiveModel(ar.orderings.Raster(SHAPE), conditional, ar.heads.Bernoulli())
+
+
+def patches(layers: int, width: int, hidden: tuple[int, ...]) -> ar.AutoregressiveModel:
+    """Patches of 4x4 pixels by a transformer, and the pixels of each by a MADE."""
+    return by_blocks(
+        ar.orderings.Raster(SHAPE, block=(4, 4, 1)),
+        conditionals.Transformer(layers=layers, width=width, heads=4),
+        ar.heads.Bernoulli(),
+        hidden,
+    )
+
+
+def on_mnist(
+    kind: Callable[..., BinarisedMnist],
+    model: ar.AutoregressiveModel,
+    epochs: float,
+    optimizer: Optimizer,
+    batch_size: int = 64,
+    looks: int = 50,
+) -> Experiment:
+    """So many epochs, each in random order, with looks at the validation split."""
+    steps = math.ceil(epochs * (50_000 if kind is StaticMnist else 55_000) / batch_size)
+    training = Training(
+        steps=steps, optimizer=optimizer, log_every=max(steps // 200, 1),
+        validate_every=max(steps // looks, 1),
+    )  # fmt: skip
+    return kind(model=model, training=training, batch_size=batch_size, folder=Path())
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """A network of the literature, at the size at which its figures were published.
+
+    Attributes:
+      conditional: of the pixels.
+      paper: with its arXiv number.
+      epochs: of training.
+      expect: hardware and time.
+      optimizer: makes the updates.
+      batch_size: examples of a step.
+      static: published figure on the fixed binarisation.
+      dynamic: published figure on the dynamic one.
+    """
+
+    conditional: conditionals.Conditional
+    paper: str
+    epochs: int
+    expect: str
+    optimizer: Optimizer = AdamW(learning_rate=1e-3, weight_decay=0.0)
+    batch_size: int = 64
+    static: Published | None = None
+    dynamic: Published | None = None
+
+    def recipe(self, kind: type[BinarisedMnist], published: Published | None) -> Recipe:
+        """How it is trained on one of the binarisations."""
+        model = pixels(self.conditional)
+        experiment = on_mnist(kind, model, self.epochs, self.optimizer, self.batch_size)
+        return Recipe(experiment, self.paper, self.expect, published)
+
+
+GENERATIVE = "pytorch-generative"
+SLOW = AdamW(learning_rate=1e-3, weight_decay=0.0, clip_norm=1.0)
+
+ARCHITECTURES = {
+    "fvsbn": Architecture(
+        conditionals.FVSBN(), "Frey 1998, Neal 1992", 50, "two CPU cores, ten minutes",
+        dynamic=Published(96.58, GENERATIVE),
+    ),
+    "nade": Architecture(
+        conditionals.NADE(hidden=500, activation="relu"), "arXiv 1605.02226", 50,
+        "an A100, ten minutes", batch_size=512,
+        static=Published(88.33, "arXiv 1502.03509"), dynamic=Published(85.65, GENERATIVE),
+    ),
+    "made": Architecture(
+        conditionals.MADE(hidden=(8000,)), "arXiv 1502.03509", 85, "an A100, ten minutes",
+        static=Published(88.40, "arXiv 1502.03509"), dynamic=Published(84.87, GENERATIVE),
+    ),
+    "pixelcnn": Architecture(
+        conditionals.PixelCNN(blocks=15, channels=16), "arXiv 1601.06759", 457,
+        "an A100, three hours", batch_size=256,
+        static=Published(81.30, "arXiv 1601.06759"), dynamic=Published(81.45, GENERATIVE),
+    ),
+    "gated_pixelcnn": Architecture(
+        conditionals.GatedPixelCNN(layers=10, channels=128), "arXiv 1606.05328", 462,
+        "an A100, a day", batch_size=256, dynamic=Published(81.50, GENERATIVE),
+    ),
+    "pixelcnn_plus_plus": Architecture(
+        conditionals.PixelCNNPlusPlus(blocks=3, channels=64, scales=2), "arXiv 1701.05517", 200,
+        "an A100, half a day", batch_size=128, dynamic=Published(78.2, "reported, unverified"),
+    ),
+    "pixelsnail": Architecture(
+        conditionals.PixelSNAIL(stages=8, blocks=2, channels=64, key=4, value=32, dropout=0.0),
+        "arXiv 1712.09763", 200, "an A100, a day", batch_size=128,
+        dynamic=Published(78.61, GENERATIVE),
+    ),
+    "image_gpt": Architecture(
+        conditionals.ImageGPT(layers=8, width=64, heads=2), "Chen et al., ICML 2020", 200,
+        "an A100, half a day", dynamic=Published(79.17, GENERATIVE),
+    ),
+}  # fmt: skip
+
+
+def on_two_cores(model: ar.AutoregressiveModel, steps: int, seconds: int) -> Recipe:
+    """A transformer over patches, trained for so many CPU-seconds."""
+    training = Training(
+        steps=steps, optimizer=Muon(learning_rate=5e-3), log_every=50, validate_every=steps // 8
+    )
+    experiment = DynamicMnist(model=model, training=training, batch_size=32, folder=Path())
+    return Recipe(experiment, "arXiv 1706.03762, over patches", f"two CPU cores, {seconds} s")
+
+
+STATIC = Benchmark(
+    "MNIST, fixed binarisation",
+    "10,000 test images in Larochelle's bits; 10,000 others chose the checkpoint",
+    "nats",
+    {name: each.recipe(StaticMnist, each.static) for name, each in ARCHITECTURES.items()},
+)
+
+DYNAMIC = Benchmark(
+    "MNIST, dynamic binarisation",
+    f"10,000 test images, the mean over {DRAWS} fixed draws of their bits; the last 5,000 training "
+    "images chose the checkpoint",
+    "nats",
+    {name: each.recipe(DynamicMnist, each.dynamic) for name, each in ARCHITECTURES.items()}
+    | {
+        "patches_1200": on_two_cores(patches(4, 128, (384, 384)), 4000, 1200),
+        "patches_7200": on_two_cores(patches(6, 144, (384, 384)), 10_000, 7200),
+    },
+)

@@ -1,0 +1,109 @@
+"""Wikipedia by character: text8 and enwik8.
+
+Both are the first 100 million characters of a dump of 2006, from http://mattmahoney.net/dc/:
+enwik8 as bytes, text8 as letters and spaces. 90 million train, 5 million validate, the last 5
+million test. They are scored in windows of 512 side by side, so that a character sees 255 before it
+in the mean; the papers score each character with all the context that their network takes, which is
+worth a few hundredths of a bit.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+
+import ar_jax as ar
+from ar_jax import conditionals
+from ar_jax.data import Chunks, Splits, contiguous_split
+from ar_jax.training import AdamW, Cosine, Training
+from experiments.recipes.base import Benchmark, Published, Recipe, on_generated_data
+from experiments.shakespeare_transformer import SampleText
+from experiments.text import ByteExperiment, TextFile
+
+WINDOW, HELD_OUT, CHARACTERS = 512, 5_000_000, 100_000_000
+ADDRESS = "http://mattmahoney.net/dc"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Wikipedia(ByteExperiment):
+    """Characters of Wikipedia; --debug makes some up.
+
+    Attributes:
+      name: of the text.
+      data: where it is, unpacked.
+    """
+
+    name: Literal["text8", "enwik8"]
+    data: TextFile = TextFile()
+
+    sample: ClassVar[SampleText] = SampleText(prompt=" ")
+    small_sample: ClassVar[SampleText] = SampleText(prompt=" ", length=20)
+
+    @cached_property
+    def splits(self) -> Splits[Chunks]:
+        if self.debug:
+            made_up = np.random.default_rng(0).integers(97, 123, 30 * WINDOW, np.int32)
+            return self.windows(contiguous_split(made_up, 2 * WINDOW, 2 * WINDOW))
+        if not self.data.path:
+            raise ValueError(
+                f"data.path: expected {self.name}, got none: unpack {ADDRESS}/{self.name}.zip"
+            )
+        text = self.read(Path(self.data.path))
+        if len(text) != CHARACTERS:
+            raise ValueError(
+                f"{self.data.path}: expected the {CHARACTERS:,} characters of {self.name}, "
+                f"got {len(text):,}"
+            )
+        return self.windows(contiguous_split(text, HELD_OUT, HELD_OUT))
+
+    def figures(self, variables: Any) -> dict[str, Any]:
+        figures = super().figures(variables)
+        return on_generated_data(figures) if self.debug else figures
+
+
+def characters(
+    name: Literal["text8", "enwik8"], conditional: conditionals.Conditional, width: int
+) -> Wikipedia:
+    """Windows of 512 characters, each of which may be any byte."""
+    model = ar.AutoregressiveModel(
+        ar.orderings.Raster((WINDOW,)), conditional, ar.heads.Categorical(256, embedding=width)
+    )
+    training = Training(
+        steps=400_000,
+        optimizer=AdamW(learning_rate=5e-4, schedule=Cosine(warmup=0.01), weight_decay=0.1),
+        precision="bfloat16", log_every=100, validate_every=10_000,
+    )  # fmt: skip
+    return Wikipedia(name=name, model=model, training=training, batch_size=64, folder=Path())
+
+
+def benchmark(name: Literal["text8", "enwik8"], transformer: float) -> Benchmark:
+    """A text, with the published figure of the character transformer of 12 layers."""
+    attention = conditionals.Transformer(
+        layers=12, width=512, heads=8, hidden=2048, dropout=0.1,
+        positions=conditionals.Rotary(),
+    )  # fmt: skip
+    state_space = conditionals.Mamba(layers=24, width=512, dropout=0.1)
+    return Benchmark(
+        name,
+        "the last 5 million characters, in windows of 512; the 5 million before them chose",
+        "bits/character",
+        {
+            "transformer": Recipe(
+                characters(name, attention, 512), "arXiv 1808.04444", "8 A100, half a day",
+                Published(transformer, "arXiv 1808.04444"),
+            ),
+            "mamba": Recipe(
+                characters(name, state_space, 512), "arXiv 2312.00752", "8 A100, a day"
+            ),
+        },
+        variables=1,
+    )  # fmt: skip
+
+
+BENCHMARKS: Mapping[str, Benchmark] = {
+    "text8": benchmark("text8", 1.18),
+    "enwik8": benchmark("enwik8", 1.11),
+}

@@ -1,0 +1,147 @@
+"""JSB chorales: Bach's chorales as piano rolls of 88 keys at quarter notes.
+
+The 229 / 76 / 77 pieces of Boulanger-Lewandowski et al. (arXiv 1206.6392), as
+`jsb-chorales-quarter.json` of https://github.com/czhuang/JSB-Chorales-dataset:
+{"train": pieces, "valid": pieces, "test": pieces}, a piece being a list of chords and a chord one
+of MIDI numbers. A figure is in nats per chord. The pieces of a part are scored end to end in
+windows of 32 chords, which know of nothing before them; the papers score each piece as a whole.
+"""
+
+import dataclasses
+import json
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar
+
+import jax
+import numpy as np
+
+import ar_jax as ar
+from ar_jax import conditionals
+from ar_jax.data import Chunks, Splits
+from ar_jax.training import AdamW, Training
+from experiments.figures import draw_images
+from experiments.recipes.base import Benchmark, Published, Recipe, on_generated_data
+from experiments.run import Experiment, Sample, read_bytes
+from experiments.text import TextFile
+
+WINDOW, KEYS, LOWEST = 32, 88, 21
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class JsbChorales(Experiment):
+    """Chorales chord by chord; --debug makes some up.
+
+    Attributes:
+      data: where they are, as JSON.
+    """
+
+    data: TextFile = TextFile()
+
+    sample: ClassVar[Sample] = Sample()
+
+    @cached_property
+    def splits(self) -> Splits[Chunks]:
+        if self.debug:
+            keys = np.random.default_rng(0).integers(0, 2, (3, 20 * WINDOW, KEYS), np.int32)
+            rolls = Splits(*keys)
+        else:
+            rolls = self._rolls()
+        return Splits(
+            Chunks(rolls.train, WINDOW),
+            Chunks(rolls.validation, WINDOW, stride=WINDOW),
+            Chunks(rolls.test, WINDOW, stride=WINDOW),
+        )
+
+    def _rolls(self) -> Splits[np.ndarray]:
+        """The pieces of each part, end to end: `[chords, 88]`."""
+        if not self.data.path:
+            raise ValueError("data.path: expected jsb-chorales-quarter.json, got none; see --help")
+        path = Path(self.data.path)
+        try:
+            parts = json.loads(read_bytes(path))
+            return Splits(*(piano_roll(parts[name]) for name in ("train", "valid", "test")))
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise ValueError(
+                f"{path}: expected train, valid and test, each a list of pieces, which are lists "
+                f"of chords, which are lists of MIDI numbers, got {error!r}"
+            ) from error
+
+    def figures(self, variables: Any) -> dict[str, Any]:
+        figures = super().figures(variables)
+        return on_generated_data(figures) if self.debug else figures
+
+    def draw(self, variables: Any, options: Any, path: Path) -> Path:
+        drawn = ar.sample(
+            self.model, variables, jax.random.key(options.seed), batch_size=4,
+            sampler=options.sampler,
+        )  # fmt: skip
+        panels = {"samples": drawn, "data": self.splits.test.batch(np.arange(4))["x"]}
+        path = path.with_suffix(".png")
+        shown = {
+            title: np.swapaxes(rolls, 1, 2)[:, None, ::-1, :, None]
+            for title, rolls in panels.items()
+        }
+        draw_images(path, shown, levels=2)
+        return path
+
+
+def piano_roll(pieces: list[list[list[int]]]) -> np.ndarray:
+    """Pieces end to end, 1 where a key is down: `[chords, 88]`, int32."""
+    chords = [chord for piece in pieces for chord in piece]
+    roll = np.zeros((len(chords), KEYS), np.int32)
+    for row, chord in zip(roll, chords, strict=True):
+        for note in chord:
+            if not LOWEST <= note < LOWEST + KEYS:
+                raise ValueError(f"note {note}")
+            row[int(note) - LOWEST] = 1
+    return roll
+
+
+def chorales(conditional: conditionals.Conditional, head: ar.heads.Head) -> JsbChorales:
+    """Windows of 32 chords."""
+    ordering = ar.orderings.Raster((WINDOW, KEYS), block=(1, KEYS))
+    training = Training(
+        steps=5000, optimizer=AdamW(learning_rate=1e-3, weight_decay=0.01), log_every=50,
+        validate_every=100,
+    )  # fmt: skip
+    model = ar.AutoregressiveModel(ordering, conditional, head)
+    return JsbChorales(model=model, training=training, batch_size=16, folder=Path())
+
+
+def nade_of_keys() -> ar.heads.Nested:
+    """The keys of a chord one after the other, from the lowest up."""
+    return ar.heads.Nested(
+        ar.AutoregressiveModel(
+            ar.orderings.Raster((KEYS,)), conditionals.NADE(hidden=150), ar.heads.Bernoulli(),
+            ar.contexts.Vector(size=128, width=128),
+        )
+    )  # fmt: skip
+
+
+SOON = "two CPU cores, ten minutes"
+
+BENCHMARK = Benchmark(
+    "JSB chorales",
+    "77 pieces, quarter notes, 88 keys, in windows of 32 chords; 76 others chose",
+    "nats/chord",
+    {
+        "gru_nade": Recipe(
+            chorales(conditionals.GRU(layers=1, width=200, dropout=0.5), nade_of_keys()),
+            "arXiv 1206.6392, with a GRU in place of its recurrent network", SOON,
+            Published(5.56, "arXiv 1206.6392, RNN-NADE"),
+        ),
+        "tcn": Recipe(
+            chorales(
+                conditionals.TCN(layers=2, channels=150, kernel=3, dropout=0.5),
+                ar.heads.Bernoulli(),
+            ),
+            "arXiv 1803.01271", SOON, Published(8.10, "arXiv 1803.01271"),
+        ),
+        "gru": Recipe(
+            chorales(conditionals.GRU(layers=1, width=200, dropout=0.5), ar.heads.Bernoulli()),
+            "arXiv 1406.1078", SOON, Published(8.43, "arXiv 1803.01271"),
+        ),
+    },
+    variables=KEYS,
+)  # fmt: skip

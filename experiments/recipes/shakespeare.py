@@ -1,0 +1,81 @@
+"""Tiny Shakespeare by character: nanoGPT's two recipes, and what two cores reach.
+
+All are scored on nanoGPT's held-out tenth, in windows side by side. nanoGPT chooses its checkpoint
+by that same tenth, and so do its two recipes here; the recipes for two cores choose by the last
+50,000 characters before it, with which they do not train, and score the tenth once.
+"""
+
+import dataclasses
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import ar_jax as ar
+from ar_jax import conditionals
+from ar_jax.data import Chunks, Splits
+from ar_jax.training import AdamW, Cosine, Training
+from experiments.recipes.base import Benchmark, Published, Recipe
+from experiments.shakespeare_transformer import SYMBOLS, Shakespeare
+
+HELD_OUT = 50_000
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UnseenShakespeare(Shakespeare):
+    """Tiny Shakespeare whose held-out tenth chooses nothing."""
+
+    tested_on: ClassVar[str] = "nanoGPT's validation part, which chose nothing"
+
+    @cached_property
+    def splits(self) -> Splits[Chunks]:
+        train, test = self.parts
+        held_out = min(HELD_OUT, len(train) // 2)
+        return Splits(
+            self.anywhere(train[:-held_out]),
+            self.side_by_side(train[-held_out:]),
+            self.side_by_side(test),
+        )
+
+
+def characters(window: int, conditional: conditionals.Conditional) -> ar.AutoregressiveModel:
+    """Windows of characters, given the one before each."""
+    return ar.AutoregressiveModel(
+        ar.orderings.Raster((window,)),
+        conditional,
+        ar.heads.Categorical(SYMBOLS, embedding=128),
+        ar.contexts.Tokens(vocabulary=SYMBOLS, length=1, width=128),
+    )
+
+
+NANO_GPT = Shakespeare(
+    model=characters(
+        256, conditionals.Transformer(layers=6, width=384, heads=6, dropout=0.2, bias=False)
+    ),
+    training=Training(
+        steps=5000,
+        optimizer=AdamW(
+            learning_rate=1e-3, schedule=Cosine(warmup=0.02, final=0.1), weight_decay=0.1,
+            beta2=0.99,
+        ),
+        ema_decay=0.0, validate_every=250,
+    ),
+    batch_size=64,
+    folder=Path(),
+)  # fmt: skip
+
+BENCHMARK = Benchmark(
+    "Tiny Shakespeare",
+    "nanoGPT's held-out tenth, in windows side by side",
+    "nats/character",
+    {
+        "nanogpt_cpu": Recipe(
+            Shakespeare(), "GPT-2 (Radford et al. 2019)", "two CPU cores, two minutes",
+            Published(1.88, "nanoGPT, on a CPU"),
+        ),
+        "nanogpt_gpu": Recipe(
+            NANO_GPT, "GPT-2 (Radford et al. 2019)", "an A100, three minutes",
+            Published(1.4697, "nanoGPT, on an A100"),
+        ),
+    },
+    variables=1,
+)  # fmt: skip
