@@ -79,10 +79,12 @@ class TorchNade(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         total, out = self.bias.expand(len(x), -1), []
-        for pixel in range(PIXELS):
-            out.append(total.sigmoid() @ self.outward[pixel] + self.out_bias[pixel])
-            total = total + x[:, pixel, None] * self.inward[pixel]
-        return torch.stack(out, dim=1)
+        for value, inward, outward in zip(
+            x.unbind(1), self.inward.unbind(), self.outward.unbind(), strict=True
+        ):
+            out.append(total.sigmoid() @ outward)
+            total = total + value[:, None] * inward
+        return torch.stack(out, dim=1) + self.out_bias
 
 
 class TorchPixelCnn(nn.Module):
@@ -104,13 +106,12 @@ class TorchPixelCnn(nn.Module):
         return self.readout(self.head(x.relu()).relu()).flatten(1)
 
 
-def masked(conv: nn.Conv2d, x: Tensor, sees_itself: bool) -> Tensor:
+def masked(conv: Any, x: Tensor, sees_itself: bool) -> Tensor:
     """The convolution with the weights of later pixels at zero."""
     side = conv.kernel_size[0]
     mask = (torch.arange(side * side) < side * side // 2 + sees_itself).float()
-    return functional.conv2d(
-        x, conv.weight * mask.reshape(side, side), conv.bias, padding=side // 2
-    )
+    weight = conv.weight * mask.reshape(side, side)
+    return functional.conv2d(x, weight, conv.bias, padding=side // 2)
 
 
 def parameter(ours: Any) -> nn.Parameter:
@@ -217,7 +218,7 @@ class Curves:
         grey = tfds_images("mnist", self.data.dir).map(
             lambda part: Arrays(part.x[: 200 if self.debug else None])
         )
-        batches = training_batches(grey.train, self.batch_size, seed=0, transform=binarise)
+        batches: Any = training_batches(grey.train, self.batch_size, seed=0, transform=binarise)
         held_out = grey.validation.transformed(binarise, seed=0)
         model, epoch = pixels(OURS[name]), len(grey.train) // self.batch_size
         start = init_state(model, optimizer(), 0, batches[0])
@@ -283,8 +284,8 @@ def draw(path: Path, found: Mapping[str, Mapping[str, Any]]) -> None:
 def report(found: Mapping[str, Mapping[str, Any]]) -> str:
     """How far apart they are, in words and a table."""
     rows = [
-        "| model | validation after each epoch, ar_jax | PyTorch | largest distance of the training "
-        "curves | CPU-seconds, ar_jax | PyTorch |",
+        "| model | validation after each epoch, ar_jax | PyTorch "
+        "| largest distance of the training curves | CPU-seconds, ar_jax | PyTorch |",
         "|---|---|---|---|---|---|",
     ]
     for name, curves in found.items():

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from ar_jax.data import Characters, tfds_images, tfds_text
+from ar_jax.data import Characters, tfds_images, tfds_stored_images, tfds_text
 from tests.prepared_data import png, write, write_images, write_text
 
 REAL = pytest.mark.skipif("TFDS_DATA_DIR" not in os.environ, reason="needs prepared data sets")
@@ -85,7 +85,31 @@ def test_absent_data_is_said_to_be_in_one_line_with_how_to_get_it(name, tmp_path
         assert f"tfds.builder('{name}', data_dir='{tmp_path}'" in str(error.value)
 
 
-@pytest.mark.parametrize("validation", [-1, 0, 5, 9])
+def test_a_data_set_may_bring_its_own_validation_split(tmp_path):
+    parts = {"train": random_images(5), "validation": random_images(3), "test": random_images(2)}
+    write_images(tmp_path, "binarized_mnist", **parts)
+    splits = tfds_images("binarized_mnist", str(tmp_path), validation=0)
+    for name, expected in parts.items():
+        got = getattr(splits, name).x
+        np.testing.assert_array_equal(got, np.stack([image for image, _ in expected]))
+
+
+def test_stored_images_are_those_that_are_read_at_once(tmp_path):
+    parts = {"train": random_images(7), "validation": random_images(4)}
+    write_images(tmp_path, "imagenet", **parts)
+    splits = tfds_stored_images("imagenet", str(tmp_path), validation=2, test="validation")
+    images = {name: np.stack([image for image, _ in part]) for name, part in parts.items()}
+    for part, expected in (
+        (splits.train, images["train"][:5]),
+        (splits.validation, images["train"][5:]),
+        (splits.test, images["validation"]),
+    ):
+        assert len(part) == len(expected)
+        rows = np.arange(len(part))[::-1]
+        np.testing.assert_array_equal(part.batch(rows)["x"], expected[rows])
+
+
+@pytest.mark.parametrize("validation", [-1, 5, 9])
 def test_validation_must_leave_examples_to_train(validation, tmp_path):
     write_images(tmp_path, "mnist", train=random_images(5), test=random_images(2))
     with pytest.raises(ValueError, match=rf"validation: expected 1 ... 4, .*, got {validation}"):

@@ -1,0 +1,272 @@
+"""The likelihood benchmarks: every recipe runs, and the page tells what was found."""
+
+import dataclasses
+import io
+import json
+import math
+import os
+import subprocess
+import sys
+from contextlib import redirect_stdout
+
+import h5py
+import jax
+import numpy as np
+import pytest
+
+from ar_jax.evaluation import Likelihood
+from experiments import likelihood
+from experiments.likelihood import COMMITTED, Place, Record
+from experiments.recipes import BENCHMARKS, RECIPES
+from experiments.recipes.base import Benchmark
+from experiments.recipes.jsb_chorales import piano_roll
+from experiments.recipes.uci import read_table
+from experiments.run import carry_out
+from tests.experiments.test_experiments import Place as Folder
+
+FILES = {  # of recipes whose data is a file of one's own
+    "speech": ["--data.path", "sounds"],
+    "chorales": ["--data.path", "chorales.npz"],
+    "king_james": ["--data.path", "sentences.txt"],
+    "proteins": ["--data.train", "known.fasta", "--data.test", "others.fasta"],
+}
+
+MADE_UP = {"static_mnist", "cifar10", "imagenet32", "imagenet64", "text8", "enwik8", "power", "gas"}
+MADE_UP |= {"hepmass", "miniboone", "bsds300", "jsb_chorales"}
+"""Benchmarks whose data --debug generates."""
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, tfds_folder):
+    return Folder(tmp_path_factory.mktemp("likelihood"), tfds_folder)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_runs_with_debug(name, place, monkeypatch):
+    monkeypatch.chdir(place.folder)
+    monkeypatch.setenv("TFDS_DATA_DIR", place.environment["TFDS_DATA_DIR"])
+    benchmark = name.partition("/")[0]
+    folder = place.folder / "runs" / name
+    experiment = dataclasses.replace(RECIPES[name].experiment, folder=folder)
+    arguments = [
+        "--debug",
+        "--batch-size",
+        "16",
+        *FILES.get(benchmark, []),
+        "--folder",
+        str(folder),
+    ]
+    with redirect_stdout(io.StringIO()):
+        assert carry_out(experiment, arguments, f"{likelihood.PROGRAM} {name}")
+    record = Record.of_run(name, folder)
+    assert math.isfinite(record.likelihood.nats)
+    assert record.likelihood.kind == "exact"
+    assert (record.likelihood.split == "generated data") == (benchmark in MADE_UP)
+    assert record.changed  # so that no page takes it for the recipe's
+    assert list(folder.glob("samples.*"))
+
+
+def test_the_networks_have_the_papers_sizes():
+    """59 and 152 million parameters: arXiv 1904.10509; 10.65: nanoGPT, without our contexts."""
+    published = {
+        "cifar10/sparse_transformer": 59e6,
+        "imagenet64/sparse_transformer": 152e6,
+        "shakespeare/nanogpt_gpu": 10.65e6,
+    }
+    for name, expected in published.items():
+        model = RECIPES[name].experiment.model
+        x = np.zeros((1, *model.ordering.event), np.int32)
+        y = np.zeros((1, 1), np.int32) if name.startswith("shakespeare") else None
+        shapes = jax.eval_shape(model.init, jax.random.key(0), x, y)
+        parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+        assert parameters == pytest.approx(expected, rel=0.025)
+
+
+@pytest.mark.parametrize(
+    ("unit", "variables", "expected"),
+    [
+        ("nats", 0, (12.0, 0.6)),
+        ("log-likelihood, nats", 0, (-12.0, 0.6)),
+        ("nats/chord", 2, (6.0, 0.3)),
+        ("bits/dim", 1, (3 / math.log(2), 0.15 / math.log(2))),
+    ],
+)
+def test_a_figure_is_in_the_unit_of_its_benchmark(unit, variables, expected):
+    found = Likelihood(12.0, 0.6, variables=4, count=9, split="test", kind="exact")
+    benchmark = Benchmark("", "", unit, {}, variables)
+    assert benchmark.figure(found) == pytest.approx(expected, rel=1e-12)
+
+
+def test_a_selection_is_trained_kept_shown_and_verified(tmp_path, tfds_folder):
+    place = Folder(tmp_path, tfds_folder)
+    names = ["power/made", "miniboone/maf"]
+    command = ["likelihood", "train", *names, "--debug", "--seeds", "3"]
+    first = place.start(*command)
+    assert first.returncode == 0, first.stderr
+    folder = tmp_path / "runs" / "likelihood"
+    records = {name: folder / name / "seed=3.json" for name in names}
+    page = (folder / "README.md").read_text()
+    for name, path in records.items():
+        record = Record.read(path)
+        assert (record.name, record.seed) == (name, 3)
+        assert record.configuration["training"]["steps"] == 20
+        assert [line["step"] for line in record.metrics] == [10, 20]
+        assert f"{-record.likelihood.nats:.2f} ± {record.likelihood.error:.2f}" in page
+        assert f"`{record.command}`" in page
+        assert f"| {name.partition('/')[2]} (changed) |" in page
+        assert (folder / name / "../curves.png").read_bytes().startswith(b"\x89PNG")
+    trained = {path: path.stat().st_mtime_ns for path in folder.rglob("metrics.jsonl")}
+    again = place.start(*command)
+    assert again.returncode == 0, again.stderr
+    assert trained == {path: path.stat().st_mtime_ns for path in folder.rglob("metrics.jsonl")}
+    verified = place.run("likelihood", "verify", "--folder", str(folder))
+    assert verified.count("as recorded") == 2
+    weights = records["power/made"].with_suffix(".npz")
+    with np.load(weights) as arrays:
+        changed = {name: 1.001 * arrays[name] for name in arrays.files}
+    np.savez(weights, **changed)
+    with pytest.raises(SystemExit, match="expected the recorded figures, got others for power/m"):
+        place.run("likelihood", "verify", "--folder", str(folder))
+
+
+@pytest.mark.parametrize("field", ["configuration", "metrics", "command", "likelihood"])
+def test_a_result_without_its_configuration_or_metrics_is_refused(field, tmp_path):
+    path = tmp_path / "power" / "made" / "seed=0.json"
+    record = Record(
+        name="power/made", seed=0, arguments=[], command="python", device="1 x cpu", parameters=1,
+        training_cpu_seconds=1.0,
+        likelihood=Likelihood(1.0, 0.1, variables=6, count=9, split="test", kind="exact"),
+        configuration={"class": "UciTable"}, metrics=[{"step": 1}],
+    )  # fmt: skip
+    path.parent.mkdir(parents=True)
+    record.write(path)
+    assert Record.read(path) == record
+    fields = json.loads(path.read_text())
+    for without in (fields | {field: type(fields[field])()}, fields.keys() - {field}):
+        kept = without if isinstance(without, dict) else {name: fields[name] for name in without}
+        path.write_text(json.dumps(kept))
+        with pytest.raises(ValueError, match=r"expected (a|the) record"):
+            _ = Place(tmp_path).records
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "power/mode"], "recipes: expected some of"),
+        (["train", "power/made", "power/made"], "recipes: expected each once"),
+        (["page", "--folder", "nowhere"], "folder: expected one with records, got nowhere"),
+        (["power/made"], "data.dir: expected the folder of the tables, got none"),
+        (["power/made", "--data.dir", "nowhere"], "expected nowhere/power/data.npy, got no such"),
+        (["text8/mamba"], "data.path: expected text8, got none"),
+        (["text8/mamba", "--data.path", "note.txt"], "note.txt: expected the 100,000,000 chara"),
+        (["jsb_chorales/tcn"], "data.path: expected jsb-chorales-quarter.json"),
+        (["jsb_chorales/tcn", "--data.path", "note.txt"], "expected train, valid and test"),
+        (["cifar10/pixelsnail", "--data.dir", "nowhere"], "cifar10: expected a prepared data set"),
+        (["imagenet64/pixelsnail", "--data.dir", "x"], "downsampled_imagenet/64x64: expected a p"),
+        (["static_mnist/made", "--data.dir", "x"], "binarized_mnist: expected a prepared data"),
+    ],
+)
+def test_a_mistake_is_told_without_a_traceback(arguments, message, place):
+    with pytest.raises(SystemExit) as stopped:
+        place.run("likelihood", *arguments)
+    assert message in str(stopped.value)
+    assert "\n" not in str(stopped.value)
+
+
+def test_the_committed_page_is_that_of_the_committed_records(tmp_path):
+    files = [path for path in COMMITTED.rglob("*") if path.suffix in (".json", ".txt", ".png")]
+    for path in files:
+        copy = tmp_path / path.relative_to(COMMITTED)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(path.read_bytes())
+    with redirect_stdout(io.StringIO()):
+        likelihood.render(tmp_path)
+    assert (tmp_path / "README.md").read_text() == (COMMITTED / "README.md").read_text()
+    assert not any(record.changed for record in Place().records.values())
+    assert all("generated" not in r.likelihood.split for r in Place().records.values())
+
+
+@pytest.mark.skipif("TFDS_DATA_DIR" not in os.environ, reason="needs prepared data sets")
+def test_the_committed_weights_have_the_committed_figures():
+    """As a user runs it: the tests' own flags would round otherwise."""
+    ours = ("XLA_FLAGS", "JAX_DISABLE_MOST_OPTIMIZATIONS")
+    environment = {name: value for name, value in os.environ.items() if name not in ours}
+    command = [sys.executable, "-m", "experiments.likelihood", "verify"]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("as recorded") == len(list(COMMITTED.rglob("*.npz"))) >= 2
+    assert all(path.stat().st_size < 8_100_000 for path in COMMITTED.rglob("*.npz"))
+
+
+def test_power_is_shuffled_and_loses_two_columns(tmp_path):
+    values = np.arange(800.0).reshape(100, 8) + 1e6
+    (tmp_path / "power").mkdir()
+    np.save(tmp_path / "power" / "data.npy", values)
+    parts = read_table("power", tmp_path)
+    assert [len(part) for part in (parts.train, parts.validation, parts.test)] == [81, 9, 10]
+    seen = np.concatenate([parts.train, parts.validation])
+    assert seen.shape[1] == 6
+    np.testing.assert_allclose(seen.mean(axis=0), 0, atol=1e-9)
+    np.testing.assert_allclose(seen.std(axis=0), 1, rtol=1e-9)
+    rows = np.concatenate([seen, parts.test])[:, -1]  # a column without noise tells the order
+    order = np.random.RandomState(42).permutation(100)
+    np.testing.assert_array_equal(np.argsort(np.argsort(rows)), order)
+
+
+def test_gas_loses_columns_that_follow_from_others(tmp_path):
+    rng = np.random.default_rng(0)
+    free = rng.standard_normal((200, 3))
+    sensors = np.column_stack([free[:, 0], free, 2 * free[:, 2] + 1])
+    lines = np.column_stack([np.zeros((200, 3)), sensors])
+    (tmp_path / "gas").mkdir()
+    np.savetxt(tmp_path / "gas" / "ethylene_CO.txt", lines, header="Time, CO, Ethylene, sensors")
+    parts = read_table("gas", tmp_path)
+    rows = np.concatenate([parts.train, parts.validation, parts.test])
+    scaled = (sensors - sensors.mean(axis=0)) / sensors.std(axis=0)
+    np.testing.assert_allclose(rows, scaled[:, [1, 2, 4]], atol=1e-9)
+    assert len(parts.test) == 20
+    assert len(parts.validation) == 18
+
+
+def test_hepmass_keeps_signals_and_columns_without_repeats(tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "hepmass").mkdir()
+    signals = {}
+    for part, rows in (("train", 200), ("test", 50)):
+        label = rng.integers(0, 2, rows)
+        values = rng.standard_normal((rows, 3))
+        values[:, 1] = rng.integers(0, 2, rows)
+        signals[part] = values[label == 1][:, [0, 2]]
+        extra = [np.ones(rows)] if part == "test" else []  # a column that only the test file has
+        table = np.column_stack([label, values, *extra])
+        np.savetxt(tmp_path / "hepmass" / f"1000_{part}.csv", table, delimiter=",", header="names")
+    parts = read_table("hepmass", tmp_path)
+    train = np.concatenate([parts.train, parts.validation])
+    mean, deviation = signals["train"].mean(axis=0), signals["train"].std(axis=0)
+    np.testing.assert_allclose(train, (signals["train"] - mean) / deviation, atol=1e-9)
+    np.testing.assert_allclose(parts.test, (signals["test"] - mean) / deviation, atol=1e-9)
+    assert len(parts.validation) == len(train) // 10
+
+
+def test_bsds300_is_read_as_it_is(tmp_path):
+    (tmp_path / "BSDS300").mkdir()
+    rows = np.random.default_rng(0).standard_normal((3, 7, 63))
+    with h5py.File(tmp_path / "BSDS300" / "BSDS300.hdf5", "w") as file:
+        for name, part in zip(("train", "validation", "test"), rows, strict=True):
+            file[name] = part
+    parts = read_table("bsds300", tmp_path)
+    np.testing.assert_array_equal([parts.train, parts.validation, parts.test], rows)
+
+
+def test_a_chord_is_a_row_of_keys():
+    roll = piano_roll([[[21, 60], []], [[108]]])
+    assert [np.flatnonzero(row).tolist() for row in roll] == [[0, 39], [], [87]]
+    with pytest.raises(ValueError, match="note 20"):
+        piano_roll([[[20]]])
+
+
+def test_every_recipe_tells_what_it_takes():
+    for recipe in RECIPES.values():
+        assert recipe.paper
+        assert recipe.expect
+    assert all(benchmark.data for benchmark in BENCHMARKS.values())
