@@ -132,7 +132,17 @@ class Record:
         """Whether model, training or batch are others than the recipe's."""
         recipe = json.loads(json.dumps(describe(RECIPES[self.name].experiment)))
         recipe["training"]["seed"] = self.seed
-        return any(self.configuration[x] != recipe[x] for x in ("model", "training", "batch_size"))
+        return any(
+            differs(self.configuration[part], recipe[part])
+            for part in ("model", "training", "batch_size")
+        )
+
+
+def differs(recorded: Any, recipe: Any) -> bool:
+    """Whether a configuration says other than a recipe; fields that came later say nothing."""
+    if isinstance(recorded, dict) and isinstance(recipe, dict):
+        return any(differs(value, recipe.get(name)) for name, value in recorded.items())
+    return recorded != recipe
 
 
 def told(likelihood: Mapping[str, Any]) -> Likelihood:

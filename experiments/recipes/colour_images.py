@@ -7,9 +7,10 @@ test, as in the papers. Figures are of the 8-bit levels themselves: nothing is d
 """
 
 import dataclasses
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import jax
 import numpy as np
@@ -52,10 +53,17 @@ class Photographs(Experiment):
     @cached_property
     def splits(self) -> Splits[Any]:
         if self.debug:
-            shape = (600, *self.model.ordering.event)
+            shape = (48, *self.model.ordering.event)
             levels = np.random.default_rng(0).integers(0, LEVELS, shape, np.uint8)
             return Splits(*map(Arrays, np.split(levels, 3)))
         return self.photographs()
+
+    def preset(self, arguments: Sequence[str]) -> Self:
+        config = super().preset(arguments)
+        if not config.debug:
+            return config
+        training = dataclasses.replace(config.training, steps=4, log_every=1, validate_every=4)
+        return dataclasses.replace(config, training=training)
 
     def photographs(self) -> Splits[Any]:
         """The data."""

@@ -51,7 +51,7 @@ def test_a_recipe_runs_with_debug(name, place, monkeypatch):
     arguments = [
         "--debug",
         "--batch-size",
-        "16",
+        "8",
         *FILES.get(benchmark, []),
         "--folder",
         str(folder),
