@@ -1,14 +1,18 @@
 """Tiny Shakespeare by character: nanoGPT's two recipes, and what two cores reach.
 
 All are scored on nanoGPT's held-out tenth, in windows side by side. nanoGPT chooses its checkpoint
-by that same tenth, and so do its two recipes here. The recipes for two cores choose by the 38,354
-characters before it, the beginning of a play that they do not train with, and score the tenth once.
+by that same tenth, and so do its two recipes here. The recipes for two cores choose by 60,000
+characters before it, with which they do not train, and score the tenth once. As the tenth begins
+inside The Taming of the Shrew, these are the end of Measure for Measure: of both plays the
+beginning is trained, which is worth a tenth of a nat for the rest.
 """
 
 import dataclasses
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
+
+import numpy as np
 
 import ar_jax as ar
 from ar_jax import conditionals
@@ -17,8 +21,8 @@ from ar_jax.training import AdamW, Cosine, Muon, Training
 from experiments.recipes.base import Benchmark, Published, Recipe
 from experiments.shakespeare_transformer import SYMBOLS, Shakespeare
 
-HELD_OUT = 38_354
-"""Characters of The Taming of the Shrew, which goes on in the held-out tenth."""
+HELD_OUT = slice(905_500, 965_500)
+"""Characters of the end of Measure for Measure."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,12 +34,10 @@ class UnseenShakespeare(Shakespeare):
     @cached_property
     def splits(self) -> Splits[Chunks]:
         train, test = self.parts
-        held_out = min(HELD_OUT, len(train) // 2)
-        return Splits(
-            self.anywhere(train[:-held_out]),
-            self.side_by_side(train[-held_out:]),
-            self.side_by_side(test),
-        )
+        held_out = slice(500, 1500) if self.debug else HELD_OUT
+        others = np.concatenate([train[: held_out.start], train[held_out.stop :]])
+        parts = self.anywhere(others), self.side_by_side(train[held_out])
+        return Splits(*parts, test=self.side_by_side(test))
 
 
 def characters(window: int, conditional: conditionals.Conditional) -> ar.AutoregressiveModel:
@@ -66,14 +68,14 @@ NANO_GPT = Shakespeare(
 
 
 def on_two_cores(conditional: conditionals.Conditional, steps: int, seconds: int) -> Recipe:
-    """A recurrent network, trained for so many CPU-seconds."""
+    """A linear recurrent network, trained for so many CPU-seconds."""
     training = Training(
         steps=steps, optimizer=Muon(learning_rate=1e-2), log_every=50, validate_every=steps // 10
     )
     experiment = UnseenShakespeare(
-        model=characters(128, conditional), training=training, batch_size=32, folder=Path()
+        model=characters(128, conditional), training=training, batch_size=16, folder=Path()
     )
-    return Recipe(experiment, "arXiv 1406.1078", f"two CPU cores, {seconds} CPU-seconds")
+    return Recipe(experiment, "arXiv 2303.06349", f"two CPU cores, {seconds} CPU-seconds")
 
 
 BENCHMARK = Benchmark(
@@ -89,7 +91,9 @@ BENCHMARK = Benchmark(
             NANO_GPT, "GPT-2 (Radford et al. 2019)", "an A100, three minutes",
             Published(1.4697, "nanoGPT, on an A100"),
         ),
-        "gru_1200": on_two_cores(conditionals.GRU(layers=2, width=256, dropout=0.2), 2500, 1200),
+        "lru_1200": on_two_cores(
+            conditionals.LRU(layers=6, width=128, state=128, dropout=0.1), 4300, 1200
+        ),
     },
     variables=1,
 )  # fmt: skip
