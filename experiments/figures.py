@@ -297,10 +297,12 @@ def draw_benchmark(
         over_time.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
     for name, (parameters, value, error) in figures.items():
         over_size.errorbar(parameters, value, 2 * error, fmt="o", capsize=3, label=name)
-    for name, value in published.items():
+    for i, (name, value) in enumerate(sorted(published.items(), key=lambda item: item[1])):
         over_size.axhline(value, color="gray", linewidth=0.8, linestyle=":")
-        over_size.text(0.01, value, f"{name}, published", fontsize=7, color="gray",
-                       transform=over_size.get_yaxis_transform())  # fmt: skip
+        over_size.text(
+            0.01 + i % 3 / 3, value, f"{name}, published", fontsize=7, color="gray",
+            transform=over_size.get_yaxis_transform(),
+        )  # fmt: skip
     over_time.set_xlabel("CPU-minutes of training")
     over_time.set_ylabel(f"validation and test, {unit}")
     over_size.set_xlabel("parameters")

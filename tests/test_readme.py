@@ -5,6 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from experiments.likelihood import COMMITTED, Record
+from experiments.recipes import BENCHMARKS
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 RESULTS = sorted((ROOT / "experiments" / "results").glob("*/results.json"))
@@ -49,3 +52,17 @@ def test_a_figure_in_the_readme_is_that_of_the_committed_run(path):
     for name in ("config.json", "metrics.jsonl", "curves.png"):
         assert (path.parent / name).exists()
     assert list(path.parent.glob("samples.*"))
+
+
+def test_the_readme_shows_the_head_of_the_likelihood_table():
+    rows = re.findall(
+        r"^\| `likelihood (\S+)`[^|]*\|([^|]*)\|([^|]*)\|", README, flags=re.MULTILINE
+    )
+    assert len(rows) >= 2
+    for name, told, seconds in rows:
+        record = Record.read(COMMITTED / name / "seed=0.json")
+        value, error = BENCHMARKS[name.partition("/")[0]].figure(record.likelihood)
+        digits = len(told.split()[0].partition(".")[2])
+        assert told.strip().startswith(f"{value:.{digits}f} ± {error:.{digits}f} ")
+        assert seconds.strip() == f"{record.training_cpu_seconds:,.0f}"
+        assert record.command == f"python -m experiments.likelihood {name}"

@@ -36,6 +36,7 @@ from experiments.run import Data, asked, dispatch, parse, write
 
 PROGRAM = "python -m experiments.benchmarks.learning_curves"
 PIXELS, SIDE, RATE = 784, 28, 1e-3
+SCORED = 200  # images at once
 
 Name = Literal["made", "nade", "pixelcnn"]
 Batch = Mapping[str, np.ndarray]
@@ -152,7 +153,7 @@ def ours(name: Name, start: Any, model: Any) -> Learner:
         return PIXELS * float(scalars["loss"])
 
     def score(images: Arrays) -> float:
-        return evaluate(model, start.variables, EvaluationBatches(images, 100), "").nats
+        return evaluate(model, start.variables, EvaluationBatches(images, SCORED), "").nats
 
     return learn, score
 
@@ -175,9 +176,9 @@ def theirs(name: Name, start: Any, model: Any) -> Learner:
         return loss.item()
 
     def score(images: Arrays) -> float:
-        rows = np.split(np.arange(len(images)), range(100, len(images), 100))
+        parts = np.split(images.x, range(SCORED, len(images), SCORED))
         with torch.no_grad():
-            return float(np.mean([nats(images.x[part]).item() for part in rows]))
+            return sum(len(x) * nats(x).item() for x in parts) / len(images)
 
     return learn, score
 
@@ -199,7 +200,7 @@ class Curves:
       every: steps that a point of the curves is the mean of.
       data: where MNIST is.
       folder: gets the curves.
-      debug: 200 images.
+      debug: 100 images.
     """
 
     models: tuple[Name, ...] = get_args(Name)
@@ -216,7 +217,7 @@ class Curves:
     def learn(self, name: Name) -> dict[str, Any]:
         """Both curves of a model: points of training, and validation after each epoch."""
         grey = tfds_images("mnist", self.data.dir).map(
-            lambda part: Arrays(part.x[: 200 if self.debug else None])
+            lambda part: Arrays(part.x[: 100 if self.debug else None])
         )
         batches: Any = training_batches(grey.train, self.batch_size, seed=0, transform=binarise)
         held_out = grey.validation.transformed(binarise, seed=0)
