@@ -19,6 +19,7 @@ from experiments.fashion_transformer import FashionTransformer
 from experiments.mnist_classifier import MnistClassifier
 from experiments.mnist_transformer import MnistTransformer
 from experiments.run import Experiment
+from experiments.shrunk import shrunk
 
 
 def of_one_step(model, head):
@@ -35,7 +36,7 @@ def small(experiment):
     """The experiment with the smallest model of its kind."""
     match experiment:
         case MnistClassifier():
-            model = experiment.model.clone(conditional=experiment.small)
+            model = experiment.model.clone(conditional=shrunk(experiment.model.conditional))
         case MnistTransformer():
             context = ar.contexts.ClassLabel(10, dropout=0.1)
             model = of_one_step(experiment.model.clone(context=context), Bernoulli())

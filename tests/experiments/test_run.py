@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ar_jax.conditionals import MADE, LinearPrediction, SparseTransformer, WaveNet
 from ar_jax.training import init_state
 from experiments import images
 from experiments.digits import Digits
 from experiments.images import SampleImages
 from experiments.mnist_made import MnistMade
 from experiments.run import asked, begin, check_folder, describe, dispatch, parse
+from experiments.shrunk import shrunk
 
 
 def configure(experiment, *arguments):
@@ -42,8 +44,20 @@ def test_the_last_word_on_a_switch_counts(arguments, on):
 def test_what_is_asked_for_wins_over_debug():
     config = configure(Digits(), "--debug", "--training.steps", "3", "--folder", "here")
     assert (config.training.steps, config.training.log_every) == (3, 5)
-    assert config.model.conditional == Digits.small
+    assert config.model.conditional == shrunk(Digits().model.conditional)
     assert str(config.folder) == "here"
+
+
+def test_debug_shrinks_every_size_and_nothing_else():
+    conditional = SparseTransformer(layers=48, width=512, heads=16, dropout=0.1, stride=128)
+    expected = conditional.clone(layers=2, width=16, heads=2, hidden=16, query_width=8)
+    assert shrunk(conditional) == expected  # as many layers as there are patterns
+    around = LinearPrediction(WaveNet(), order=24)
+    small = shrunk(around)
+    assert small.order == 4
+    assert small.conditional == shrunk(WaveNet()) != WaveNet()
+    assert shrunk(MADE(hidden=(8000, 10))).hidden == (16, 10)
+    assert shrunk(small) == small
 
 
 def test_the_switch_of_classes_switches_the_context():
