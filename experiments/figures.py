@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 from ar_jax.evaluation import Reliability
 
@@ -307,6 +308,9 @@ def draw_benchmark(
     over_time.set_ylabel(f"validation and test, {unit}")
     over_size.set_xlabel("parameters")
     over_size.set_xscale("log")
+    sizes = [parameters for parameters, _, _ in figures.values()]
+    over_size.set_xlim(min(sizes) / 5, 5 * max(sizes))  # wide enough for powers of ten
+    over_size.xaxis.set_minor_formatter(NullFormatter())
     for ax in (over_time, over_size):
         ax.grid(alpha=0.3)
     over_time.legend()

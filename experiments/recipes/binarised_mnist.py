@@ -24,7 +24,7 @@ from ar_jax.training import AdamW, Muon, Training
 from ar_jax.training.optimizer import Optimizer
 from experiments.blocks import by_blocks
 from experiments.images import BinarisedMnist
-from experiments.recipes.base import Benchmark, Published, Recipe, on_generated_data
+from experiments.recipes.base import Benchmark, MadeUp, Published, Recipe
 from experiments.run import Experiment
 
 SHAPE, DRAWS = (28, 28, 1), 5
@@ -58,7 +58,7 @@ class DynamicMnist(BinarisedMnist):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class StaticMnist(BinarisedMnist):
+class StaticMnist(MadeUp, BinarisedMnist):
     """MNIST in Larochelle's binarisation; --debug makes bits up."""
 
     tested_on: ClassVar[str] = "test, Larochelle's binarisation"
@@ -71,10 +71,6 @@ class StaticMnist(BinarisedMnist):
             return Splits(*(Arrays(part.astype(np.int32)) for part in np.split(bits, 3)))
         fixed = tfds_images("binarized_mnist", self.data.dir, validation=0)
         return fixed.map(lambda part: Arrays(part.x.astype(np.int32)))
-
-    def figures(self, variables: Any) -> dict[str, Any]:
-        figures = super().figures(variables)
-        return on_generated_data(figures) if self.debug else figures
 
 
 def pixels(conditional: conditionals.Conditional) -> ar.AutoregressiveModel:

@@ -11,7 +11,7 @@ import dataclasses
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -19,7 +19,7 @@ import ar_jax as ar
 from ar_jax import conditionals
 from ar_jax.data import Chunks, Splits, contiguous_split
 from ar_jax.training import AdamW, Cosine, Training
-from experiments.recipes.base import Benchmark, Published, Recipe, on_generated_data
+from experiments.recipes.base import Benchmark, MadeUp, Published, Recipe
 from experiments.shakespeare_transformer import SampleText
 from experiments.text import ByteExperiment, TextFile
 
@@ -28,7 +28,7 @@ ADDRESS = "http://mattmahoney.net/dc"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Wikipedia(ByteExperiment):
+class Wikipedia(MadeUp, ByteExperiment):
     """Characters of Wikipedia; --debug makes some up.
 
     Attributes:
@@ -58,10 +58,6 @@ class Wikipedia(ByteExperiment):
                 f"got {len(text):,}"
             )
         return self.windows(contiguous_split(text, HELD_OUT, HELD_OUT))
-
-    def figures(self, variables: Any) -> dict[str, Any]:
-        figures = super().figures(variables)
-        return on_generated_data(figures) if self.debug else figures
 
 
 def characters(

@@ -20,8 +20,8 @@ from ar_jax import conditionals
 from ar_jax.data import Arrays, Source, Splits, tfds_images, tfds_stored_images
 from ar_jax.training import AdamW, Constant, Cosine, Training
 from experiments.figures import draw_images
-from experiments.recipes.base import Benchmark, Published, Recipe, on_generated_data
-from experiments.run import Data, Experiment, Sample
+from experiments.recipes.base import Benchmark, MadeUp, Published, Recipe
+from experiments.run import Data, Sample
 
 LEVELS = 256
 
@@ -38,7 +38,7 @@ class SamplePhotographs(Sample):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Photographs(Experiment):
+class Photographs(MadeUp):
     """Images in colour; --debug makes some up.
 
     Attributes:
@@ -72,10 +72,6 @@ class Photographs(Experiment):
             f"downsampled_imagenet/{side}x{side}", self.data.dir, validation=10_000,
             test="validation",
         )  # fmt: skip
-
-    def figures(self, variables: Any) -> dict[str, Any]:
-        figures = super().figures(variables)
-        return on_generated_data(figures) if self.debug else figures
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
         side, count = options.side, options.side**2

@@ -21,15 +21,15 @@ from ar_jax import conditionals
 from ar_jax.data import Chunks, Splits
 from ar_jax.training import AdamW, Training
 from experiments.figures import draw_images
-from experiments.recipes.base import Benchmark, Published, Recipe, on_generated_data
-from experiments.run import Experiment, Sample, read_bytes
+from experiments.recipes.base import Benchmark, MadeUp, Published, Recipe
+from experiments.run import Sample, read_bytes
 from experiments.text import TextFile
 
 WINDOW, KEYS, LOWEST = 32, 88, 21
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class JsbChorales(Experiment):
+class JsbChorales(MadeUp):
     """Chorales chord by chord; --debug makes some up.
 
     Attributes:
@@ -66,10 +66,6 @@ class JsbChorales(Experiment):
                 f"{path}: expected train, valid and test, each a list of pieces, which are lists "
                 f"of chords, which are lists of MIDI numbers, got {error!r}"
             ) from error
-
-    def figures(self, variables: Any) -> dict[str, Any]:
-        figures = super().figures(variables)
-        return on_generated_data(figures) if self.debug else figures
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
         drawn = ar.sample(

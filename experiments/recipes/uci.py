@@ -26,8 +26,8 @@ from ar_jax.conditionals import MADE
 from ar_jax.data import Arrays, Splits, contiguous_split
 from ar_jax.flows import Affine
 from ar_jax.training import AdamW, Constant, Training
-from experiments.recipes.base import Benchmark, Published, Recipe, on_generated_data
-from experiments.run import Data, Experiment
+from experiments.recipes.base import Benchmark, MadeUp, Published, Recipe
+from experiments.run import Data
 from experiments.tables import SampleRows, flow, made
 
 TableName = Literal["power", "gas", "hepmass", "miniboone", "bsds300"]
@@ -38,7 +38,7 @@ COLUMNS: dict[TableName, int] = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class UciTable(Experiment):
+class UciTable(MadeUp):
     """The density of the rows of a table; --debug makes rows up.
 
     Attributes:
@@ -66,10 +66,6 @@ class UciTable(Experiment):
                 f"published table, got {parts.train.shape[1]}"
             )
         return parts.map(lambda part: Arrays(part.astype(np.float32)))
-
-    def figures(self, variables: Any) -> dict[str, Any]:
-        figures = super().figures(variables)
-        return on_generated_data(figures) if self.debug else figures
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
         check_positive(rows=options.rows)
