@@ -9,7 +9,6 @@ figure is the mean. The fixed one is TFDS's binarized_mnist.
 import dataclasses
 import math
 import statistics
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -25,7 +24,6 @@ from ar_jax.training.optimizer import Optimizer
 from experiments.blocks import by_blocks
 from experiments.images import BinarisedMnist
 from experiments.recipes.base import Benchmark, MadeUp, Published, Recipe
-from experiments.run import Experiment
 
 SHAPE, DRAWS = (28, 28, 1), 5
 
@@ -73,6 +71,10 @@ class StaticMnist(MadeUp, BinarisedMnist):
         return fixed.map(lambda part: Arrays(part.x.astype(np.int32)))
 
 
+IMAGES = {StaticMnist: 50_000, DynamicMnist: 55_000}
+"""How many there are to train with."""
+
+
 def pixels(conditional: conditionals.Conditional) -> ar.AutoregressiveModel:
     """Pixel after pixel, row by row."""
     return ar.AutoregressiveModel(ar.orderings.Raster(SHAPE), conditional, ar.heads.Bernoulli())
@@ -86,23 +88,6 @@ def patches(layers: int, width: int, hidden: tuple[int, ...]) -> ar.Autoregressi
         ar.heads.Bernoulli(),
         hidden,
     )
-
-
-def on_mnist(
-    kind: Callable[..., BinarisedMnist],
-    model: ar.AutoregressiveModel,
-    epochs: float,
-    optimizer: Optimizer,
-    batch_size: int = 64,
-    looks: int = 50,
-) -> Experiment:
-    """So many epochs, each in random order, with looks at the validation split."""
-    steps = math.ceil(epochs * (50_000 if kind is StaticMnist else 55_000) / batch_size)
-    training = Training(
-        steps=steps, optimizer=optimizer, log_every=max(steps // 200, 1),
-        validate_every=max(steps // looks, 1),
-    )  # fmt: skip
-    return kind(model=model, training=training, batch_size=batch_size, folder=Path())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,15 +114,19 @@ class Architecture:
     static: Published | None = None
     dynamic: Published | None = None
 
-    def recipe(self, kind: type[BinarisedMnist], published: Published | None) -> Recipe:
-        """How it is trained on one of the binarisations."""
+    def recipe(self, kind: type[StaticMnist | DynamicMnist], published: Published | None) -> Recipe:
+        """How it is trained on one of the binarisations, with 50 looks at the validation split."""
+        steps = math.ceil(self.epochs * IMAGES[kind] / self.batch_size)
+        training = Training(
+            steps=steps, optimizer=self.optimizer, log_every=steps // 200,
+            validate_every=steps // 50,
+        )  # fmt: skip
         model = pixels(self.conditional)
-        experiment = on_mnist(kind, model, self.epochs, self.optimizer, self.batch_size)
+        experiment = kind(model=model, training=training, batch_size=self.batch_size, folder=Path())
         return Recipe(experiment, self.paper, self.expect, published)
 
 
 GENERATIVE = "pytorch-generative"
-SLOW = AdamW(learning_rate=1e-3, weight_decay=0.0, clip_norm=1.0)
 
 ARCHITECTURES = {
     "fvsbn": Architecture(
