@@ -52,6 +52,8 @@ class Pieces:
 
     path: str = ""
 
+    places: ClassVar[tuple[str, ...]] = ("path",)
+
 
 @dataclasses.dataclass(frozen=True)
 class SampleChorales(Sample):

@@ -285,27 +285,36 @@ def draw_benchmark(
       path: of the PNG.
       curves: CPU-minutes and figures of the validation split, each run's under its name.
       figures: parameters, figure of the test split and its standard error.
-      published: figures of others, by the names of their models.
+      published: figures of others, by the names of their models; far ones are left out.
       unit: of the figures.
     """
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     over_time, over_size = figure.subplots(1, 2, sharey=True)
     settled = [value for points in curves.values() for _, value in points[len(points) // 3 :]]
-    shown = [*settled, *(value for _, value, _ in figures.values()), *published.values()]
-    margin = 0.05 * (max(shown) - min(shown)) + 1e-6
+    ends = [value + 2.5 * sign * e for _, value, e in figures.values() for sign in (-1, 1)]
+    span = max(*settled, *ends) - min(*settled, *ends)
+    low, high = min(*settled, *ends) - span, max(*settled, *ends) + span
+    near = {name: value for name, value in published.items() if low < value < high}
+    shown = [*settled, *ends, *near.values()]
+    margin = 0.05 * span
     over_time.set_ylim(min(shown) - margin, max(shown) + margin)
     for name, points in curves.items():
         over_time.plot(*zip(*points, strict=True), marker="o", markersize=3, label=name)
     for name, (parameters, value, error) in figures.items():
         over_size.errorbar(parameters, value, 2 * error, fmt="o", capsize=3, label=name)
-    for i, (name, value) in enumerate(sorted(published.items(), key=lambda item: item[1])):
+        over_size.annotate(
+            f"{parameters:,}", (parameters, value), (6, 0), textcoords="offset points", fontsize=8
+        )
+    for i, (name, value) in enumerate(sorted(near.items(), key=lambda item: item[1])):
         over_size.axhline(value, color="gray", linewidth=0.8, linestyle=":")
         over_size.text(
             0.01 + i % 3 / 3, value, f"{name}, published", fontsize=7, color="gray",
             transform=over_size.get_yaxis_transform(),
         )  # fmt: skip
     over_time.set_xlabel("CPU-minutes of training")
-    over_time.set_ylabel(f"validation and test, {unit}")
+    over_time.set_ylabel(unit)
+    over_time.set_title("validation")
+    over_size.set_title("test")
     over_size.set_xlabel("parameters")
     over_size.set_xscale("log")
     sizes = [parameters for parameters, _, _ in figures.values()]

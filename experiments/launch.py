@@ -113,13 +113,11 @@ def plan(
       others: options of every run.
     """
     fields = [field for field, _ in sweep]
-    given = [word[2:].partition("=")[0] for word in others if word.startswith("--")]
-    given = [re.sub(r"\bno-", "", name.replace("_", "-")) for name in given]
     if min(seeds) < 0:
         raise ValueError(f"seeds: expected at least 0, got {min(seeds)}")
     check_distinct("seeds", seeds)
     taken = ["training.seed", "folder"]
-    check_distinct("options (--seeds sets training.seed)", [*taken, *fields, *given])
+    check_distinct("options (--seeds sets training.seed)", [*taken, *fields, *named(others)])
     for field, values in sweep:
         check_distinct(f"sweep of {field}", values)
 
@@ -133,6 +131,12 @@ def plan(
 
     settings = itertools.product(*(values for _, values in sweep))
     return {setting: [run(setting, seed) for seed in seeds] for setting in settings}
+
+
+def named(arguments: Sequence[str]) -> list[str]:
+    """The fields that options name; a switch is one of its two names."""
+    words = [word[2:].partition("=")[0] for word in arguments if word.startswith("--")]
+    return [re.sub(r"\bno-", "", word.replace("_", "-")) for word in words]
 
 
 def option(field: str, value: str) -> list[str]:

@@ -20,9 +20,9 @@ are the CPU-seconds of two cores that they may take, turned into a number of ste
 
 import argparse
 import dataclasses
+import io
 import json
 import shlex
-import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -36,17 +36,23 @@ from rich.markup import escape
 from ar_jax.evaluation import Likelihood
 from ar_jax.training import read_metrics
 from experiments.figures import draw_benchmark
-from experiments.launch import Run, check_distinct, work_off
+from experiments.launch import Run, check_distinct, named, work_off
 from experiments.recipes import BENCHMARKS, RECIPES, Benchmark
-from experiments.run import configured, describe, dispatch, main, parse, write
+from experiments.run import (
+    AS_RECORDED,
+    compared,
+    configured,
+    describe,
+    dispatch,
+    main,
+    parse,
+    write,
+)
 
 PROGRAM = "python -m experiments.likelihood"
 COMMITTED = Path(__file__).parent / "results" / "likelihood"
 LARGEST = 8_000_000
 """Bytes of weights that are kept beside a record."""
-
-TOLERANCE = 1e-6
-"""Relative, of a figure that is computed again."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,6 +127,8 @@ class Record:
                 raise ValueError(f"{path}: expected a record with its {field}, got none")
         if record.name not in RECIPES:
             raise ValueError(f"{path}: expected a recipe of {PROGRAM} recipes, got {record.name}")
+        if not path.match(f"{record.name}/seed={record.seed}.json"):
+            raise ValueError(f"{path}: expected the record of {record.name}, seed {record.seed}")
         return record
 
     def write(self, path: Path) -> None:
@@ -129,20 +137,18 @@ class Record:
 
     @property
     def changed(self) -> bool:
-        """Whether model, training or batch are others than the recipe's."""
-        recipe = json.loads(json.dumps(describe(RECIPES[self.name].experiment)))
-        recipe["training"]["seed"] = self.seed
-        return any(
-            differs(self.configuration[part], recipe[part])
-            for part in ("model", "training", "batch_size")
-        )
+        """Whether anything but the seed is other than the recipe's."""
+        recipe = RECIPES[self.name].experiment
+        training = dataclasses.replace(recipe.training, seed=self.seed)
+        return differs(self.configuration, dataclasses.replace(recipe, training=training))
 
 
-def differs(recorded: Any, recipe: Any) -> bool:
-    """Whether a configuration says other than a recipe; fields that came later say nothing."""
-    if isinstance(recorded, dict) and isinstance(recipe, dict):
-        return any(differs(value, recipe.get(name)) for name, value in recorded.items())
-    return recorded != recipe
+def differs(recorded: Any, now: Any) -> bool:
+    """Whether a configuration says other than what it was of; fields of only one say nothing."""
+    now = json.loads(json.dumps(describe(now)))
+    if isinstance(recorded, dict) and isinstance(now, dict):
+        return any(differs(recorded[name], now[name]) for name in recorded.keys() & now.keys())
+    return recorded != now
 
 
 def told(likelihood: Mapping[str, Any]) -> Likelihood:
@@ -159,19 +165,29 @@ def keep(name: str, folder: Path, place: Path) -> None:
       place: of the record, without suffix.
     """
     record = Record.of_run(name, folder)
-    record.write(place.with_name(f"{place.name}.json"))
-    for samples in folder.glob("samples.*"):
-        shutil.copy(samples, place.with_name(f"{place.name}{samples.suffix}"))
-    weights = experiment_of(record, folder).restore()["params"]
-    flat: Any = flatten_dict(weights, sep="/")
+    flat: Any = flatten_dict(experiment_of(record, folder).restore()["params"], sep="/")
     if sum(leaf.nbytes for leaf in flat.values()) <= LARGEST:
-        np.savez(place.with_name(f"{place.name}.npz"), **flat)
+        file = io.BytesIO()
+        np.savez(file, **flat)
+        write(place.with_name(f"{place.name}.npz"), file.getvalue())
+    for samples in folder.glob("samples.*"):
+        write(place.with_name(f"{place.name}{samples.suffix}"), samples.read_bytes())
+    record.write(place.with_name(f"{place.name}.json"))
 
 
 def experiment_of(record: Record, folder: Path) -> Any:
-    """The experiment of a record, in a folder."""
+    """The experiment of a record, in a folder.
+
+    Raises:
+      ValueError: when the recipe is no longer what it was.
+    """
     experiment = dataclasses.replace(RECIPES[record.name].experiment, folder=folder)
     experiment = configured(experiment, record.arguments, PROGRAM)
+    if differs(record.configuration, experiment):
+        raise ValueError(
+            f"{folder}: expected a run of {record.name} as it is now, got one of before it "
+            "changed; train into another folder"
+        )
     return dataclasses.replace(experiment, folder=folder)
 
 
@@ -184,6 +200,7 @@ def train(arguments: list[str]) -> None:
     options, others = parser.parse_known_args(arguments)
     check_distinct("recipes", options.recipes)
     check_distinct("seeds", options.seeds)
+    check_distinct("options (--seeds sets training.seed)", ["training.seed", *named(others)])
     for name in options.recipes:
         if name not in RECIPES:
             raise ValueError(f"recipes: expected some of {PROGRAM} recipes, got {name}")
@@ -195,13 +212,17 @@ def train(arguments: list[str]) -> None:
             command = [sys.executable, "-m", "experiments.likelihood", name, "train", *given]
             log = folder.with_name(f"{folder.name}.log")
             runs[name, seed] = Run(shlex.join(command), given, folder, log)
-    work_off([run for run in runs.values() if not run.results], [""])
-    for (name, _), run in runs.items():
-        if run.results:
-            keep(name, run.folder, run.folder)
-    if unfinished := [str(run.folder) for run in runs.values() if not run.results]:
+    refusal = work_off([run for run in runs.values() if not run.results], [""])
+    finished = [key for key, run in runs.items() if run.results]
+    for name, seed in finished:
+        folder = runs[name, seed].folder
+        keep(name, folder, folder)
+    if finished:
+        render(options.folder)
+    if refusal:
+        sys.exit(refusal)
+    if unfinished := [str(run.folder) for key, run in runs.items() if key not in finished]:
         sys.exit(f"{PROGRAM}: {', '.join(unfinished)} did not finish; the same command goes on")
-    render(options.folder)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -232,18 +253,16 @@ def verify(arguments: list[str]) -> None:
     """Computes again each figure whose weights are there."""
     place, console, wrong = parse(Place(), arguments, f"{PROGRAM} verify"), Console(), []
     kept = {path.with_suffix(".npz"): record for path, record in place.records.items()}
+    kept = {path: record for path, record in kept.items() if path.exists()}
+    if not kept:
+        raise ValueError(f"folder: expected records with their weights, got none: {place.folder}")
     for path, record in kept.items():
-        if not path.exists():
-            continue
         with np.load(path, allow_pickle=False) as arrays:
             flat = {name: arrays[name] for name in arrays.files}
         variables = {"params": unflatten_dict(flat, sep="/")}
         again = experiment_of(record, path.parent).figures(variables)["likelihood"].nats
-        expected = record.likelihood.nats
-        verdict = "as recorded"
-        if not abs(again - expected) <= TOLERANCE * abs(expected):
-            verdict = f"recorded: {expected!r}"
-            wrong.append(record.name)
+        verdict = compared(again, record.likelihood.nats)
+        wrong += [record.name] if verdict != AS_RECORDED else []
         console.print(f"{record.name}, seed {record.seed}: {again!r} nats, {verdict}")
     if wrong:
         sys.exit(f"{PROGRAM}: expected the recorded figures, got others for {', '.join(wrong)}")

@@ -194,12 +194,15 @@ class Experiment(ABC):
             **self.figures(variables),
         }
         path = self.folder / "results.json"
-        if self.finished and not path.exists():
+        recorded = json.loads(path.read_text())["likelihood"]["nats"] if path.exists() else None
+        if self.finished and recorded is None:
             written = {name: describe(value) for name, value in results.items()}
             write(path, json.dumps(written, indent=2) + "\n")
         table = Table(title=self.folder.name, show_header=False)
         for name, value in results.items():
             table.add_row(name.replace("_", " "), readable(value))
+        if recorded is not None:
+            table.add_row(path.name, compared(results["likelihood"].nats, recorded))
         Console().print(table)
 
 
@@ -480,6 +483,15 @@ def describe(part: Any) -> Any:
     left_out = ("parent", "name") if isinstance(part, nn.Module) else getattr(part, "places", ())
     fields = [f.name for f in dataclasses.fields(part) if f.init and f.name not in left_out]
     return {"class": type(part).__name__} | {name: describe(getattr(part, name)) for name in fields}
+
+
+def compared(again: float, recorded: float) -> str:
+    """Whether a figure in nats came out as it was recorded, up to 1e-6 of it."""
+    alike = abs(again - recorded) <= 1e-6 * abs(recorded)
+    return AS_RECORDED if alike else f"recorded: {recorded!r} nats"
+
+
+AS_RECORDED = "as recorded"
 
 
 def tell(drawn: Path) -> None:

@@ -6,8 +6,8 @@ python -m experiments.benchmarks.learning_curves --debug               a few ste
 
 MADE 1x8000, NADE 500 and PixelCNN 15x16 learn dynamically binarised MNIST by Adam. PyTorch starts
 from our initial weights and sees our batches: what differs is rounding, which training amplifies.
-Writes curves.json, curves.png and README.md. Needs torch (pip install -e '.[interop]') and MNIST as
-TFDS prepared it.
+Writes a JSON for each model, curves.png and README.md. Needs torch (pip install -e '.[interop]')
+and MNIST as TFDS prepared it.
 """
 
 import dataclasses
@@ -16,8 +16,10 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
+import flax
+import jax
 import numpy as np
 import torch
 from matplotlib.figure import Figure
@@ -32,7 +34,7 @@ from ar_jax.data import Arrays, EvaluationBatches, binarise, tfds_images, traini
 from ar_jax.evaluation import evaluate
 from ar_jax.training import Adam, Constant, data_parallel, init_state, make_train_step
 from experiments.recipes.binarised_mnist import pixels
-from experiments.run import Data, asked, dispatch, parse, write
+from experiments.run import Data, asked, describe, dispatch, parse, write
 
 PROGRAM = "python -m experiments.benchmarks.learning_curves"
 PIXELS, SIDE, RATE = 784, 28, 1e-3
@@ -199,9 +201,11 @@ class Curves:
       batch_size: images of a step.
       every: steps that a point of the curves is the mean of.
       data: where MNIST is.
-      folder: gets the curves.
+      folder: gets the curves, and keeps those it has.
       debug: 100 images.
     """
+
+    places: ClassVar[tuple[str, ...]] = ("models", "data", "folder")
 
     models: tuple[Name, ...] = get_args(Name)
     epochs: int = 2
@@ -238,7 +242,12 @@ class Curves:
                 "validation": validation,
                 "cpu_seconds": time.process_time() - began,
             }
-        return {"steps_of_an_epoch": epoch, "every": self.every, **curves}
+        return {
+            "configuration": describe(self),
+            "versions": {each.__name__: each.__version__ for each in (jax, flax, torch)},
+            "steps_of_an_epoch": epoch,
+            **curves,
+        }
 
 
 def run(arguments: list[str]) -> None:
@@ -249,37 +258,46 @@ def run(arguments: list[str]) -> None:
         default = dataclasses.replace(default, epochs=1, every=1)
     config = parse(default, arguments, PROGRAM)
     config.folder.mkdir(parents=True, exist_ok=True)
+    paths = {name: config.folder / f"{name}.json" for name in OURS}
+    for path in paths.values():
+        if path.exists() and json.loads(path.read_text())["configuration"] != describe(config):
+            raise ValueError(f"folder: expected one without curves of other options, got {path}")
     for name in config.models:
-        path = config.folder / f"{name}.json"
-        if not path.exists():
-            write(path, json.dumps(config.learn(name), indent=1) + "\n")
-    names = [name for name in OURS if (config.folder / f"{name}.json").exists()]
-    found = {name: json.loads((config.folder / f"{name}.json").read_text()) for name in names}
+        if not paths[name].exists():
+            write(paths[name], json.dumps(config.learn(name), indent=1) + "\n")
+    found = {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
     draw(config.folder / "curves.png", found)
     write(config.folder / "README.md", report(found))
     Console().print(f"Wrote {config.folder / 'README.md'}", highlight=False)
 
 
 def draw(path: Path, found: Mapping[str, Mapping[str, Any]]) -> None:
-    """A panel for each model: the means of training, and the looks at the validation split."""
-    figure = Figure(figsize=(5 * len(found), 4), layout="constrained")
-    for ax, (name, curves) in zip(
-        figure.subplots(1, len(found), squeeze=False)[0], found.items(), strict=True
-    ):
+    """For each model the means of training, the looks at the validation split, and the distance."""
+    figure = Figure(figsize=(5 * len(found), 5), layout="constrained")
+    axes = figure.subplots(2, len(found), sharex="col", squeeze=False, height_ratios=(3, 1))
+    for ax, below, (name, curves) in zip(*axes, found.items(), strict=True):
+        steps = curves["configuration"]["every"] * (np.arange(len(distance(curves))) + 0.5)
         for library, style in {"ar_jax": "-", "PyTorch": "--"}.items():
             training, validation = (curves[library][kind] for kind in ("training", "validation"))
-            steps = curves["every"] * (np.arange(len(training)) + 0.5)
             (line,) = ax.plot(steps, training, style, linewidth=1.2, label=library)
             epochs = curves["steps_of_an_epoch"] * np.arange(1, len(validation))
             ax.plot(epochs, validation[1:], "o" if style == "-" else "x", color=line.get_color())
         low = min(min(curves[library]["training"]) for library in ("ar_jax", "PyTorch"))
         ax.set_ylim(low - 3, low + 60)
         ax.set_title(name)
-        ax.set_xlabel("step")
-        ax.grid(alpha=0.3)
         ax.legend()
-    figure.axes[0].set_ylabel("nats; marks: validation after an epoch")
+        below.plot(steps, distance(curves), linewidth=1.2, color="black")
+        below.set_xlabel("step")
+        for each in (ax, below):
+            each.grid(alpha=0.3)
+    axes[0, 0].set_ylabel("nats; marks: validation after an epoch")
+    axes[1, 0].set_ylabel("ar_jax - PyTorch")
     figure.savefig(path, dpi=120)
+
+
+def distance(curves: Mapping[str, Any]) -> np.ndarray:
+    """Of our training curve from PyTorch's, nats."""
+    return np.subtract(curves["ar_jax"]["training"], curves["PyTorch"]["training"])
 
 
 def report(found: Mapping[str, Mapping[str, Any]]) -> str:
@@ -291,7 +309,7 @@ def report(found: Mapping[str, Mapping[str, Any]]) -> str:
     ]
     for name, curves in found.items():
         ours, theirs = curves["ar_jax"], curves["PyTorch"]
-        apart = np.abs(np.subtract(ours["training"], theirs["training"])).max()
+        apart = np.abs(distance(curves)).max()
         told = [", ".join(f"{x:.2f}" for x in each["validation"][1:]) for each in (ours, theirs)]
         rows.append(
             f"| {name} | {told[0]} | {told[1]} | {apart:.3f} "

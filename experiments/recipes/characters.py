@@ -84,7 +84,8 @@ def benchmark(name: Literal["text8", "enwik8"], transformer: float) -> Benchmark
     state_space = conditionals.Mamba(layers=24, width=512, dropout=0.1)
     return Benchmark(
         name,
-        "the last 5 million characters, in windows of 512; the 5 million before them chose",
+        "the last 5 million characters, in windows of 512, where the papers see more before; the "
+        "5 million before them chose",
         "bits/character",
         {
             "transformer": Recipe(

@@ -119,7 +119,8 @@ SOON = "two CPU cores, ten minutes"
 
 BENCHMARK = Benchmark(
     "JSB chorales",
-    "77 pieces, quarter notes, 88 keys, in windows of 32 chords; 76 others chose",
+    "77 pieces, quarter notes, 88 keys, in windows of 32 chords, where the papers score "
+    "whole pieces; 76 others chose",
     "nats/chord",
     {
         "gru_nade": Recipe(

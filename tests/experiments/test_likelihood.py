@@ -17,11 +17,11 @@ import pytest
 from ar_jax.evaluation import Likelihood
 from experiments import likelihood
 from experiments.likelihood import COMMITTED, Place, Record
-from experiments.recipes import BENCHMARKS, RECIPES
+from experiments.recipes import RECIPES
 from experiments.recipes.base import Benchmark
 from experiments.recipes.jsb_chorales import piano_roll
 from experiments.recipes.uci import read_table
-from experiments.run import carry_out
+from experiments.run import carry_out, configured, describe
 from tests.experiments.test_experiments import Place as Folder
 
 FILES = {  # of recipes whose data is a file of one's own
@@ -127,17 +127,62 @@ def test_a_selection_is_trained_kept_shown_and_verified(tmp_path, tfds_folder):
     np.savez(weights, **changed)
     with pytest.raises(SystemExit, match="expected the recorded figures, got others for power/m"):
         place.run("likelihood", "verify", "--folder", str(folder))
+    path = records["power/made"]
+    path.write_text(path.read_text().replace('"batch_size": 16', '"batch_size": 17'))
+    with pytest.raises(SystemExit, match="got one of before it changed; train into another"):
+        place.run("likelihood", "verify", "--folder", str(folder))
+    for weights in folder.rglob("*.npz"):
+        weights.unlink()
+    with pytest.raises(SystemExit, match="expected records with their weights, got none"):
+        place.run("likelihood", "verify", "--folder", str(folder))
 
 
-@pytest.mark.parametrize("field", ["configuration", "metrics", "command", "likelihood"])
-def test_a_result_without_its_configuration_or_metrics_is_refused(field, tmp_path):
-    path = tmp_path / "power" / "made" / "seed=0.json"
+def test_a_selection_that_fails_in_part_is_shown_in_part(place):
+    command = ["likelihood", "train", "power/made", "cifar10/pixelsnail"]
+    command += ["--debug", "--training.steps", "10", "--folder", "partly"]
+    finished = place.start(*command, "--model.conditional.hidden", "8")
+    assert "finished" in finished.stdout
+    assert "refused its options" in finished.stdout
+    assert "--model.conditional.hidden" in finished.stderr
+    assert "the same command goes on" not in finished.stderr
+    assert finished.returncode != 0
+    assert "| made (changed) |" in (place.folder / "partly" / "README.md").read_text()
+
+
+def recorded(**changes):
+    """A record of power/made."""
     record = Record(
         name="power/made", seed=0, arguments=[], command="python", device="1 x cpu", parameters=1,
         training_cpu_seconds=1.0,
         likelihood=Likelihood(1.0, 0.1, variables=6, count=9, split="test", kind="exact"),
         configuration={"class": "UciTable"}, metrics=[{"step": 1}],
     )  # fmt: skip
+    return dataclasses.replace(record, **changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "changed"),
+    [
+        ("power/made", [], False),
+        ("power/made", ["--training.seed", "3"], False),
+        ("power/made", ["--data.dir", "elsewhere"], False),
+        ("power/made", ["--table", "gas"], True),
+        ("power/made", ["--training.optimizer.learning-rate", "0.1"], True),
+        ("text8/mamba", ["--name", "enwik8"], True),
+        ("chorales/lstm", ["--data.path", "chorales.npz"], False),
+    ],
+)
+def test_a_page_tells_runs_that_are_not_the_recipes(name, arguments, changed):
+    experiment = configured(RECIPES[name].experiment, arguments, "")
+    configuration = json.loads(json.dumps(describe(experiment)))
+    record = recorded(name=name, configuration=configuration, seed=experiment.training.seed)
+    assert record.changed == changed
+
+
+@pytest.mark.parametrize("field", ["configuration", "metrics", "command", "likelihood"])
+def test_a_result_without_its_configuration_or_metrics_is_refused(field, tmp_path):
+    path = tmp_path / "power" / "made" / "seed=0.json"
+    record = recorded()
     path.parent.mkdir(parents=True)
     record.write(path)
     assert Record.read(path) == record
@@ -149,11 +194,18 @@ def test_a_result_without_its_configuration_or_metrics_is_refused(field, tmp_pat
             _ = Place(tmp_path).records
 
 
+def test_a_record_of_another_seed_is_refused(tmp_path):
+    recorded(seed=1).write(tmp_path / "seed=0.json")
+    with pytest.raises(ValueError, match="expected the record of power/made, seed 1"):
+        Record.read(tmp_path / "seed=0.json")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["train", "power/mode"], "recipes: expected some of"),
         (["train", "power/made", "power/made"], "recipes: expected each once"),
+        (["train", "power/made", "--training.seed", "5"], "(--seeds sets training.seed)"),
         (["page", "--folder", "nowhere"], "folder: expected one with records, got nowhere"),
         (["power/made"], "data.dir: expected the folder of the tables, got none"),
         (["power/made", "--data.dir", "nowhere"], "expected nowhere/power/data.npy, got no such"),
@@ -263,10 +315,3 @@ def test_a_chord_is_a_row_of_keys():
     assert [np.flatnonzero(row).tolist() for row in roll] == [[0, 39], [], [87]]
     with pytest.raises(ValueError, match="note 20"):
         piano_roll([[[20]]])
-
-
-def test_every_recipe_tells_what_it_takes():
-    for recipe in RECIPES.values():
-        assert recipe.paper
-        assert recipe.expect
-    assert all(benchmark.data for benchmark in BENCHMARKS.values())
