@@ -344,8 +344,7 @@ def table(benchmark: Benchmark, name: str, records: Iterable[Record]) -> str:
     ]
     found = list(records)
     for model, recipe in benchmark.recipes.items():
-        published = recipe.published
-        other = f"{published.figure:g}, {published.source}" if published else "-"
+        other = recipe.published or "-"
         runs = [record for record in found if record.name == f"{name}/{model}"]
         for record in runs:
             value, error = benchmark.figure(record.likelihood)

@@ -26,6 +26,10 @@ class Published:
     figure: float
     source: str
 
+    def __str__(self) -> str:
+        # As papers print it: with two decimals, or as many as it has.
+        return f"{max(f'{self.figure:.2f}', f'{self.figure:g}', key=len)}, {self.source}"
+
 
 @dataclasses.dataclass(frozen=True)
 class Recipe:
@@ -44,9 +48,8 @@ class Recipe:
     published: Published | None = None
 
     def __str__(self) -> str:
-        published = self.published
-        figure = f"{published.figure:g} ({published.source})" if published else "no figure found"
-        return f"Paper: {self.paper}. Published: {figure}. Expect: {self.expect}."
+        published = self.published or "no figure found"
+        return f"Paper: {self.paper}. Published: {published}. Expect: {self.expect}."
 
 
 @dataclasses.dataclass(frozen=True)
