@@ -18,7 +18,7 @@ from ar_jax.evaluation import Likelihood
 from experiments import likelihood
 from experiments.likelihood import COMMITTED, Place, Record
 from experiments.recipes import RECIPES
-from experiments.recipes.base import Benchmark
+from experiments.recipes.base import Benchmark, Published
 from experiments.recipes.jsb_chorales import piano_roll
 from experiments.recipes.uci import read_table
 from experiments.run import carry_out, configured, describe
@@ -95,6 +95,14 @@ def test_a_figure_is_in_the_unit_of_its_benchmark(unit, variables, expected):
     found = Likelihood(12.0, 0.6, variables=4, count=9, split="test", kind="exact")
     benchmark = Benchmark("", "", unit, {}, variables)
     assert benchmark.figure(found) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("figure", "expected"),
+    [(2.9, "2.90"), (-17.7, "-17.70"), (155.69, "155.69"), (1.4697, "1.4697")],
+)
+def test_a_published_figure_stands_as_in_its_paper(figure, expected):
+    assert str(Published(figure, "a paper")) == f"{expected}, a paper"
 
 
 def test_a_selection_is_trained_kept_shown_and_verified(tmp_path, tfds_folder):
