@@ -321,9 +321,9 @@ def report(found: Mapping[str, Mapping[str, Any]]) -> str:
             "# Learning curves beside plain PyTorch",
             f"`{PROGRAM}` made this page: the same networks, initial weights, batches and Adam, on "
             f"dynamically binarised MNIST, in batches of {options['batch_size']}, seed 0. Figures "
-            "are exact, in nats an image; validation is the images held out of training, and a point "
-            f"of the training curves is the mean of {options['every']} steps. CPU-seconds are of "
-            "the process.",
+            "are exact, in nats an image; validation is the images held out of training, and a "
+            f"point of the training curves is the mean of {options['every']} steps. CPU-seconds "
+            "are of the process.",
             "\n".join(rows),
             "![learning curves](curves.png)\n",
         ]
