@@ -32,12 +32,13 @@ from PIL import Image
 
 from ar_jax.checks import check_positive
 from ar_jax.compression import read
+from ar_jax.durable import write
 from experiments.codec import compress_files, laid_out, side_by_side
 from experiments.fashion_transformer import FashionTransformer
 from experiments.figures import draw_bars
 from experiments.mnist_grey import MnistGrey
 from experiments.proteins import Proteins, stream
-from experiments.run import Experiment, arguments_of, configured, dispatch, parse, write
+from experiments.run import Experiment, arguments_of, configured, dispatch, parse
 from experiments.speech_samples import RATE, SpeechSamples, samples
 from experiments.text import Text
 

@@ -29,6 +29,7 @@ import numpy as np
 
 from ar_jax.checks import check_positive
 from ar_jax.data import Arrays, EvaluationBatches, binarise, digits, tfds_images
+from ar_jax.durable import write
 from ar_jax.evaluation import (
     Reliability,
     auroc,
@@ -59,7 +60,6 @@ from experiments.run import (
     configured,
     dispatch,
     parse,
-    write,
 )
 
 PROGRAM = "python -m experiments.generative_classification"

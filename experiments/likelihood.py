@@ -33,6 +33,7 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from rich.console import Console
 from rich.markup import escape
 
+from ar_jax.durable import write
 from ar_jax.evaluation import Likelihood
 from ar_jax.training import read_metrics
 from experiments.figures import draw_benchmark
@@ -46,7 +47,6 @@ from experiments.run import (
     dispatch,
     main,
     parse,
-    write,
 )
 
 PROGRAM = "python -m experiments.likelihood"

@@ -24,6 +24,7 @@ from rich.table import Table
 import ar_jax as ar
 from ar_jax.checks import check_positive
 from ar_jax.data import EvaluationBatches, Splits, Transform, training_batches, unchanged
+from ar_jax.durable import write
 from ar_jax.evaluation import Likelihood, evaluate
 from ar_jax.training import Checkpoints, Training, fit, init_state, living, read_metrics
 from ar_jax.training.parallel import devices
@@ -440,13 +441,6 @@ def check_folder(folder: Path, config: Any) -> None:
 def to_json(config: Any) -> str:
     """A configuration as it is stored."""
     return json.dumps(describe(config), indent=2) + "\n"
-
-
-def write(path: Path, content: str | bytes) -> None:
-    """Writes a file at once: a crash leaves the old one or the new one."""
-    beside = path.with_name(path.name + ".new")
-    beside.write_bytes(content.encode() if isinstance(content, str) else content)
-    beside.replace(path)
 
 
 def check_new(path: Path) -> None:

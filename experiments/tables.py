@@ -41,6 +41,7 @@ import ar_jax as ar
 from ar_jax.checks import check_positive
 from ar_jax.conditionals import MADE
 from ar_jax.data import Arrays, EvaluationBatches, Splits
+from ar_jax.durable import write
 from ar_jax.flows import MAF, Affine, Layer, Spline, Transform
 from ar_jax.heads import GaussianMixture
 from ar_jax.orderings import Raster, Reversed
@@ -56,7 +57,6 @@ from experiments.run import (
     main,
     parse,
     to_json,
-    write,
 )
 from experiments.table_data import (
     FOLDS,

@@ -10,6 +10,7 @@ import ar_jax
 ROOT = Path(ar_jax.__file__).parent
 BELOW = {  # what the files of each part may import of ar_jax, besides themselves
     "checks": set(),
+    "durable": set(),
     "splines": set(),
     "orderings": {"checks"},
     "decoding": set(),
@@ -18,7 +19,7 @@ BELOW = {  # what the files of each part may import of ar_jax, besides themselve
     "heads": {"checks", "mu_law", "splines"},
     "conditionals": {"checks", "orderings"},
     "model": {"checks", "orderings", "decoding", "contexts", "heads", "conditionals"},
-    "interop": {"contexts", "heads", "conditionals", "model", "orderings"},
+    "interop": {"durable", "contexts", "heads", "conditionals", "model", "orderings"},
     "flows": {
         "checks",
         "splines",
@@ -47,8 +48,8 @@ BELOW = {  # what the files of each part may import of ar_jax, besides themselve
         "sampling",
     },
     "ensemble": {"orderings", "decoding", "contexts", "heads", "model"},
-    "data": {"checks", "mu_law"},
-    "training": {"checks", "model"},
+    "data": {"checks", "durable", "mu_law"},
+    "training": {"checks", "durable", "model"},
     "evaluation": {"checks", "model", "training"},
 }
 

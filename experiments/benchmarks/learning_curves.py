@@ -31,10 +31,11 @@ from torch.nn import functional
 from ar_jax.checks import check_positive
 from ar_jax.conditionals import MADE, NADE, PixelCNN
 from ar_jax.data import Arrays, EvaluationBatches, binarise, tfds_images, training_batches
+from ar_jax.durable import write
 from ar_jax.evaluation import evaluate
 from ar_jax.training import Adam, Constant, data_parallel, init_state, make_train_step
 from experiments.recipes.binarised_mnist import pixels
-from experiments.run import Data, asked, describe, dispatch, parse, write
+from experiments.run import Data, asked, describe, dispatch, parse
 
 PROGRAM = "python -m experiments.benchmarks.learning_curves"
 PIXELS, SIDE, RATE = 784, 28, 1e-3
