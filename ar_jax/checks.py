@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
@@ -41,6 +42,28 @@ def check_floats(name: str, value: Any) -> None:
         raise ValueError(f"{name}: expected floating-point numbers, got dtype {dtype}")
     if is_concrete(value) and not np.isfinite(np.asarray(value)).all():
         raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
+
+
+def check_parameters(variables: Any) -> None:
+    """Raises unless all parameters are finite, e.g. before anything is sampled or evaluated.
+
+    Args:
+      variables: as `model.apply` takes them, or any tree of arrays; arrays whose values are hidden
+        by `jit` are passed over.
+    """
+    xp = np if jax.default_backend() == "cpu" else jnp  # where the arrays are
+    for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
+        if not jnp.issubdtype(_dtype(leaf), jnp.inexact) or not is_concrete(leaf):
+            continue
+        finite = xp.isfinite(leaf)
+        if not finite.all():
+            name = jax.tree_util.keystr(path, simple=True, separator=".")
+            what = "NaN" if xp.isnan(leaf).any() else "infinity"
+            count = finite.size - int(finite.sum())
+            raise ValueError(
+                f"{name}: expected finite numbers, got {what} in {count} of {finite.size} values; "
+                "the parameters are damaged or training diverged: use those of an earlier step"
+            )
 
 
 def check_positive(**values: int) -> None:
