@@ -210,7 +210,7 @@ def compared(data: HeldOut, folder: Path) -> dict[str, Any]:
     if (back / data.name).read_bytes() != original.read_bytes():
         raise ValueError(f"{packed}: expected {original} to come back, got {back / data.name}")
     _, payload = read(compressed)
-    trained = json.loads((data.experiment.folder / "results.json").read_text())
+    trained = json.loads((data.experiment.folder / "results.json").read_bytes())
     return {
         "bytes": len(data.raw),
         "ours": len(compressed),

@@ -37,6 +37,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Table
 
+from experiments.terminal import printing
+
 PROGRAM = "python -m experiments.launch"
 OTHERS = ("launch", "likelihood", "zoo", "orderings", "tables", "gpt2")
 """Programs that are no experiment, or several."""
@@ -67,20 +69,22 @@ class Run:
     @property
     def output(self) -> str:
         """What it printed since it was last started."""
-        return self.log.read_text(errors="replace").rpartition(f"$ {self.command}\n")[2]
+        log = self.log.read_text(encoding="utf-8", errors="replace")
+        return log.rpartition(f"$ {self.command}\n")[2]
 
     @property
     def results(self) -> dict[str, Any]:
         """What it found; empty until it is trained to the end, with these very arguments."""
         with suppress(OSError, ValueError):  # not there yet, or only a part
-            if json.loads((self.folder / "arguments.json").read_text()) == self.arguments:
-                return json.loads((self.folder / "results.json").read_text())
+            if json.loads((self.folder / "arguments.json").read_bytes()) == self.arguments:
+                return json.loads((self.folder / "results.json").read_bytes())
         return {}
 
 
 def experiments() -> dict[str, str]:
     """The experiments, each with what its file says of itself first; none is imported."""
-    texts = {path.stem: path.read_text() for path in sorted(Path(__file__).parent.glob("*.py"))}
+    paths = sorted(Path(__file__).parent.glob("*.py"))
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in paths}
     return {
         name: text.partition("\n")[0].strip('"')
         for name, text in texts.items()
@@ -212,7 +216,7 @@ def start(run: Run, device: str) -> subprocess.Popen[bytes]:
     only |= {"ALLOW_MULTIPLE_LIBTPU_LOAD": "1"}
     environment = os.environ | {"PYTHONUNBUFFERED": "1"} | (only if device else {})
     run.log.parent.mkdir(parents=True, exist_ok=True)
-    with run.log.open("a") as log:
+    with run.log.open("a", encoding="utf-8") as log:
         print("$", run.command, file=log, flush=True)
         return subprocess.Popen(
             shlex.split(run.command), env=environment, stdin=subprocess.DEVNULL, stdout=log,
@@ -267,12 +271,14 @@ def spread(values: Sequence[float]) -> str:
 
 def keep(path: Path, command: str, table: str) -> None:
     """Writes a table into a file, under its command: in place of that command's last one."""
+    from ar_jax.durable import write  # imports JAX: seconds
+
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
-    _, *sections = re.split(r"^## ", path.read_text(), flags=re.MULTILINE)
+    _, *sections = re.split(r"^## ", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
     tables = {head: text.strip() for head, _, text in (s.partition("\n") for s in sections)}
     tables[f"`{command}`"] = table.strip()
-    path.write_text("\n".join(f"## {head}\n\n{text}\n" for head, text in tables.items()))
+    write(path, "\n".join(f"## {head}\n\n{text}\n" for head, text in tables.items()))
 
 
 def main(arguments: list[str]) -> int:
@@ -322,4 +328,5 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    with printing():
+        sys.exit(main(sys.argv[1:]))

@@ -94,7 +94,7 @@ class Record:
         for file in (*files, "metrics.jsonl"):
             if not (folder / file).exists():
                 raise ValueError(f"{folder}: expected a finished run, got one without {file}")
-        results, configuration, arguments = (json.loads((folder / f).read_text()) for f in files)
+        results, configuration, arguments = (json.loads((folder / f).read_bytes()) for f in files)
         records = read_metrics(folder / "metrics.jsonl")
         return cls(
             name=name,
@@ -117,7 +117,7 @@ class Record:
           ValueError: when it lacks something, or its recipe is unknown.
         """
         try:
-            fields = json.loads(path.read_text())
+            fields = json.loads(path.read_bytes())
             del fields["class"]
             record = cls(**fields | {"likelihood": told(fields["likelihood"])})
         except (ValueError, TypeError, KeyError) as error:
@@ -330,7 +330,7 @@ def section(
             if samples.suffix == ".png":
                 parts.append(f"![samples of {record.name}]({samples.relative_to(folder)})")
             elif samples.suffix == ".txt":
-                lines = samples.read_text().strip().split("\n")
+                lines = samples.read_text(encoding="utf-8").strip().split("\n")
                 parts.append("\n".join([f"{record.name}:", "", "```", *lines[:12], "```"]))
     return parts
 

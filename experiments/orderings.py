@@ -32,6 +32,7 @@ import numpy as np
 import ar_jax as ar
 from ar_jax.conditionals import MADE, Transformer
 from ar_jax.data import Arrays, Splits
+from ar_jax.durable import write
 from ar_jax.evaluation import Likelihood
 from ar_jax.heads import Bernoulli
 from ar_jax.orderings import (
@@ -267,7 +268,7 @@ def page(arguments: list[str]) -> None:
 def render(folder: Path) -> None:
     """Writes the page of the models that are trained."""
     paths = {name: folder / name / "results.json" for name in MODELS}
-    results = {n: json.loads(path.read_text()) for n, path in paths.items() if path.exists()}
+    results = {n: json.loads(path.read_bytes()) for n, path in paths.items() if path.exists()}
     if not results:
         raise ValueError(f"folder: expected that of trained models, got {folder}: train first")
     names = [name for name in ORDERINGS if any(run.endswith(f"/{name}") for run in results)]
@@ -288,7 +289,7 @@ def render(folder: Path) -> None:
         shown = {name: results[f"{kind}/{name}"] for name in names if f"{kind}/{name}" in results}
         if shown:
             parts += section(folder, kind, about, shown)
-    (folder / "README.md").write_text("\n\n".join(parts) + "\n")
+    write(folder / "README.md", "\n\n".join(parts) + "\n")
 
 
 KINDS = {

@@ -31,6 +31,7 @@ from ar_jax.training.parallel import devices
 from experiments.codec import compress_files, contents, decompress_files
 from experiments.figures import draw_curves
 from experiments.shrunk import shrunk
+from experiments.terminal import printing
 
 Config = TypeVar("Config")
 Verb = Callable[[list[str]], None]
@@ -195,7 +196,7 @@ class Experiment(ABC):
             **self.figures(variables),
         }
         path = self.folder / "results.json"
-        recorded = json.loads(path.read_text())["likelihood"]["nats"] if path.exists() else None
+        recorded = json.loads(path.read_bytes())["likelihood"]["nats"] if path.exists() else None
         if self.finished and recorded is None:
             written = {name: describe(value) for name, value in results.items()}
             write(path, json.dumps(written, indent=2) + "\n")
@@ -349,8 +350,8 @@ def dispatch(
 ) -> None:
     """Runs the verb that the command line names, or the default one.
 
-    An error of ours tells what to do, and ends the program in one line; others are bugs, and come
-    with their traceback.
+    An error of ours tells what to do, and ends the program in one line, as does one of the system
+    that names a file; others are bugs, and come with their traceback.
 
     Args:
       program: how the program is started, for its help.
@@ -359,22 +360,26 @@ def dispatch(
       overview: what `--help` without a verb tells.
       arguments: the command line.
     """
-    if list(arguments[:1]) in (["-h"], ["--help"]):
-        print(f"usage: {program} [{' | '.join(verbs)}] [options]\n\n{overview}")
-        print(f"The options of each: {program} VERB --help")
-        return
     verb, arguments = default, list(arguments)
+    overall = arguments[:1] in (["-h"], ["--help"])
     if arguments and not arguments[0].startswith("-"):
         verb, *arguments = arguments
     keep_memory()
     try:
-        if verb not in verbs:
-            raise ValueError(f"verb: expected one of {', '.join(verbs)}, got {verb}")
-        verbs[verb](arguments)
+        with printing():
+            if overall:
+                print(f"usage: {program} [{' | '.join(verbs)}] [options]\n\n{overview}")
+                print(f"The options of each: {program} VERB --help")
+            elif verb not in verbs:
+                raise ValueError(f"verb: expected one of {', '.join(verbs)}, got {verb}")
+            else:
+                verbs[verb](arguments)
     except KeyboardInterrupt:
         sys.exit(f"{program}: interrupted; the same command goes on from the last checkpoint")
-    except (ValueError, FileNotFoundError, FileExistsError, FloatingPointError) as error:
+    except (ValueError, OSError, FloatingPointError) as error:
         raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+        if isinstance(error, OSError) and error.filename is not None:
+            sys.exit(f"{program}: {error.filename}: {error.strerror}")
         if not any(raised_in.is_relative_to(folder) for folder in OURS):
             raise
         sys.exit(f"{program}: {error}")
@@ -426,7 +431,7 @@ def check_folder(folder: Path, config: Any) -> None:
     ended = (folder / "results.json").exists()
     if not (saved or ended or (metrics.exists() and metrics.stat().st_size)):
         return  # at most a start that failed
-    if not path.exists() or path.read_text() != to_json(config):
+    if not path.exists() or path.read_text(encoding="utf-8") != to_json(config):
         raise FileExistsError(
             f"folder: expected a new one or one with this configuration, got {folder}, which holds "
             "a run of another (see its config.json); name another with --folder"
@@ -465,7 +470,7 @@ def arguments_of(folder: Path) -> list[str]:
     path = folder / "arguments.json"
     if not path.exists():
         raise FileNotFoundError(f"folder: expected that of a run, got {folder}: train first")
-    return json.loads(path.read_text())
+    return json.loads(path.read_bytes())
 
 
 def describe(part: Any) -> Any:
@@ -490,7 +495,7 @@ AS_RECORDED = "as recorded"
 
 def tell(drawn: Path) -> None:
     """Prints a text, or where to look at a picture."""
-    text = drawn.read_text() if drawn.suffix == ".txt" else f"Drew {drawn}"
+    text = drawn.read_text(encoding="utf-8") if drawn.suffix == ".txt" else f"Drew {drawn}"
     Console().print(text, markup=False, highlight=False)
 
 

@@ -27,6 +27,7 @@ import numpy as np
 import ar_jax as ar
 from ar_jax.data import Characters, Chunks, Splits, tfds_text
 from ar_jax.decoding import Processor
+from ar_jax.durable import write
 from ar_jax.regular_expressions import regular_expression
 from ar_jax.training import AdamW, Cosine, Training
 from experiments.run import Data, Experiment, Sample, main
@@ -150,7 +151,7 @@ class Shakespeare(Experiment):
     def write(self, path: Path, symbols: np.ndarray) -> Path:
         """Writes symbols `[n]` as a text file, whose path it returns."""
         path = path.with_suffix(".txt")
-        path.write_text(self._characters.decode(symbols) + "\n")
+        write(path, self._characters.decode(symbols) + "\n")
         return path
 
 

@@ -331,7 +331,7 @@ def render(folder: Path) -> None:
     if not parts:
         raise ValueError(f"folder: expected that of fitted models, got {folder}: train first")
     path = folder / "README.md"
-    path.write_text("\n\n".join(["# Densities of real tables", PROSE, *parts]) + "\n")
+    write(path, "\n\n".join(["# Densities of real tables", PROSE, *parts]) + "\n")
     Console().print(f"Wrote {path}", highlight=False)
 
 
@@ -350,7 +350,7 @@ def results(folder: Path) -> list[dict[str, Any]]:
     """What was found in each fold that is done, with the log-density of each test group."""
     paths = sorted(folder.glob("fold=*/results.json"))
     return [
-        json.loads(path.read_text()) | {"log_prob": -np.loadtxt(path.with_name(NATS), ndmin=1)}
+        json.loads(path.read_bytes()) | {"log_prob": -np.loadtxt(path.with_name(NATS), ndmin=1)}
         for path in paths
     ]
 

@@ -22,6 +22,7 @@ import numpy as np
 
 import ar_jax as ar
 from ar_jax.data import Bytes, Chunks, Splits, contiguous_split, read_text
+from ar_jax.durable import write
 from ar_jax.training import AdamW, Cosine, Training
 from experiments.run import Experiment, Sample, main, read_bytes
 from experiments.sequences import continue_sequence
@@ -108,7 +109,7 @@ class ByteExperiment(Experiment):
             self.model, variables, key, known, options.length, options.sampler
         )
         path = path.with_suffix(".txt")
-        path.write_text(Bytes().decode(drawn) + "\n")
+        write(path, Bytes().decode(drawn) + "\n")
         return path
 
 

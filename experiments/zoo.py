@@ -30,6 +30,7 @@ import ar_jax as ar
 from ar_jax import conditionals
 from ar_jax.checks import check_positive
 from ar_jax.conditionals import Conditional
+from ar_jax.durable import write
 from ar_jax.evaluation import Likelihood
 from ar_jax.heads import Bernoulli, Categorical, DiscretizedLogisticMixture
 from ar_jax.orderings import Raster
@@ -244,7 +245,7 @@ def page(arguments: list[str]) -> None:
 def finished(folder: Path) -> dict[str, dict[str, Any]]:
     """The results of the models that are trained to the end."""
     paths = {name: folder / name / "results.json" for name in MODELS}
-    return {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
+    return {name: json.loads(path.read_bytes()) for name, path in paths.items() if path.exists()}
 
 
 def render(folder: Path) -> None:
@@ -252,7 +253,7 @@ def render(folder: Path) -> None:
     path, speed = folder / "README.md", folder / "speed.json"
     if not speed.exists():
         raise ValueError(f"folder: expected that of trained models, got {folder}: train first")
-    speeds, results = json.loads(speed.read_text()), finished(folder)
+    speeds, results = json.loads(speed.read_bytes()), finished(folder)
     parts = [
         "# The zoo",
         f"Every conditional, small, trained for a few minutes: `{PROGRAM}` made this page, "
@@ -265,7 +266,7 @@ def render(folder: Path) -> None:
         shown = {name: results[name] for name in measured if isinstance(MODELS[name], kind)}
         if shown:
             parts += section(folder, title, shown, speeds["models"])
-    path.write_text("\n\n".join(parts) + "\n")
+    write(path, "\n\n".join(parts) + "\n")
     Console().print(f"Wrote {path}", highlight=False)
 
 
@@ -310,7 +311,7 @@ def section(
 def show(folder: Path, path: Path, what: str) -> str:
     """A text, a picture, or where to listen."""
     if path.suffix == ".txt":
-        lines = path.read_text().strip().split("\n")
+        lines = path.read_text(encoding="utf-8").strip().split("\n")
         return "\n".join(["```", *lines[:12], "```"])
     mark = "!" if path.suffix == ".png" else ""
     return f"{mark}[{what}]({path.relative_to(folder)})"

@@ -89,8 +89,8 @@ def write(folder: Path, features: dict, splits: dict[str, list[dict[str, bytes |
         "pythonClassName": f"{FEATURES}.features_dict.FeaturesDict",
         "featuresDict": {"features": features},
     }
-    (folder / "dataset_info.json").write_text(json.dumps(info))
-    (folder / "features.json").write_text(json.dumps(top))
+    (folder / "dataset_info.json").write_text(json.dumps(info), encoding="utf-8")
+    (folder / "features.json").write_text(json.dumps(top), encoding="utf-8")
     return folder
 
 

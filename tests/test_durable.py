@@ -22,9 +22,9 @@ def test_a_written_file_holds_its_text_in_utf_8_or_its_bytes(tmp_path):
 def test_no_file_of_another_name_is_touched(tmp_path):
     neighbours = ("a.new", "a.tmp", ".a.tmp", "a~", ".a.swp")
     for name in neighbours:
-        (tmp_path / name).write_text(name)
+        (tmp_path / name).write_text(name, encoding="utf-8")
     write(tmp_path / "a", "new")
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+    assert {path.name: path.read_text(encoding="utf-8") for path in tmp_path.iterdir()} == {
         "a": "new",
         **{name: name for name in neighbours},
     }
@@ -44,7 +44,7 @@ def test_a_failed_write_names_the_file_and_leaves_the_old_one_alone(tmp_path, mo
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(OSError, match=r"No space left on device: .*a'$"):
         write(tmp_path / "a", "new")
-    assert (tmp_path / "a").read_text() == "old"
+    assert (tmp_path / "a").read_text(encoding="utf-8") == "old"
     assert names(tmp_path) == ["a"]
 
 
@@ -73,4 +73,4 @@ def test_a_link_stays_a_link(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "target")
     write(tmp_path / "link", "new")
     assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "target").read_text() == "new"
+    assert (tmp_path / "target").read_text(encoding="utf-8") == "new"

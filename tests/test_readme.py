@@ -9,7 +9,7 @@ from experiments.likelihood import COMMITTED, Record
 from experiments.recipes import BENCHMARKS
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESULTS = sorted((ROOT / "experiments" / "results").glob("*/results.json"))
 
 
@@ -37,7 +37,7 @@ def test_the_readme_is_short():
 
 @pytest.mark.parametrize("path", RESULTS, ids=lambda path: path.parent.name)
 def test_a_figure_in_the_readme_is_that_of_the_committed_run(path):
-    results = json.loads(path.read_text())
+    results = json.loads(path.read_bytes())
     assert results["command"] == f"python -m experiments.{path.parent.name}"
     (row,) = [line for line in README.splitlines() if line.startswith(f"| `{path.parent.name}`")]
     nats, error = results["nats"], results["likelihood"]["error"]

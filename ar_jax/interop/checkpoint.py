@@ -119,13 +119,15 @@ def write(folder: Path, config: Mapping[str, Any], tensors: Mapping[str, np.ndar
         new.mkdir()
         contiguous = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
         save_file(contiguous, new / TENSORS, metadata={"format": "pt"})
-        (new / CONFIG).write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
+        (new / CONFIG).write_text(
+            json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8"
+        )
         new.rename(folder)
 
 
 def _read_object(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text())
+        value = json.loads(path.read_bytes())
     except ValueError as error:
         raise ValueError(f"{path.name}: expected JSON, got {error}") from None
     if not isinstance(value, dict):

@@ -35,7 +35,9 @@ class Metrics:
         if not self._writes:
             return
         rewritten = self._path.with_name(FILE + ".new")
-        rewritten.write_text("".join(json.dumps(record) + "\n" for record in kept))
+        rewritten.write_text(
+            "".join(json.dumps(record) + "\n" for record in kept), encoding="utf-8"
+        )
         rewritten.replace(self._path)  # at once: a crash here loses nothing
         from tensorboardX import SummaryWriter  # imports torch where that is installed: seconds
 
@@ -62,7 +64,7 @@ class Metrics:
         """Adds a record."""
         if not self._writes:
             return
-        with self._path.open("a") as file:
+        with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step} | values) + "\n")
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
@@ -129,5 +131,5 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
     """The records of a metrics file, none if it does not exist; a torn last line is left out."""
     if not path.exists():
         return []
-    lines = path.read_text().splitlines(keepends=True)
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
     return [json.loads(line) for line in lines if line.endswith("\n")]

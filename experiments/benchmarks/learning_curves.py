@@ -261,12 +261,12 @@ def run(arguments: list[str]) -> None:
     config.folder.mkdir(parents=True, exist_ok=True)
     paths = {name: config.folder / f"{name}.json" for name in OURS}
     for path in paths.values():
-        if path.exists() and json.loads(path.read_text())["configuration"] != describe(config):
+        if path.exists() and json.loads(path.read_bytes())["configuration"] != describe(config):
             raise ValueError(f"folder: expected one without curves of other options, got {path}")
     for name in config.models:
         if not paths[name].exists():
             write(paths[name], json.dumps(config.learn(name), indent=1) + "\n")
-    found = {name: json.loads(path.read_text()) for name, path in paths.items() if path.exists()}
+    found = {name: json.loads(path.read_bytes()) for name, path in paths.items() if path.exists()}
     draw(config.folder / "curves.png", found)
     write(config.folder / "README.md", report(found))
     Console().print(f"Wrote {config.folder / 'README.md'}", highlight=False)

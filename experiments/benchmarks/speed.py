@@ -31,6 +31,7 @@ from ar_jax import conditionals
 from ar_jax.checks import check_positive
 from ar_jax.conditionals import Conditional
 from ar_jax.data import Arrays, Chunks, EvaluationBatches, Source, training_batches
+from ar_jax.durable import write
 from ar_jax.evaluation import evaluate
 from ar_jax.heads import Bernoulli
 from ar_jax.model import AutoregressiveModel
@@ -215,7 +216,7 @@ def main(arguments: list[str]) -> None:
         command = f"{PROGRAM} {shlex.join(arguments)}"
         described = {"command": command, "device": device, "models": found}
         options.json.parent.mkdir(parents=True, exist_ok=True)
-        options.json.write_text(json.dumps(described, indent=2) + "\n")
+        write(options.json, json.dumps(described, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -33,9 +33,9 @@ def test_images_and_labels_are_those_that_were_written(channels, tmp_path):
 
 def test_images_without_labels_have_no_conditions(tmp_path):
     folder = write_images(tmp_path, "mnist", train=random_images(3), test=random_images(3))
-    top = json.loads((folder / "features.json").read_text())
+    top = json.loads((folder / "features.json").read_bytes())
     del top["featuresDict"]["features"]["label"]
-    (folder / "features.json").write_text(json.dumps(top))
+    (folder / "features.json").write_text(json.dumps(top), encoding="utf-8")
     splits = tfds_images("mnist", str(tmp_path), validation=1)
     assert all(part.y is None for part in vars(splits).values())
 
@@ -152,12 +152,14 @@ def test_a_missing_file_of_records_is_an_error_of_one_line(tmp_path):
 
 def test_an_image_of_another_shape_is_named_by_split_and_index(tmp_path):
     folder = write_images(tmp_path, "mnist", train=random_images(3), test=random_images(3))
-    features = (folder / "features.json").read_text().replace('"6"', '"-1"')  # any height
+    features = (
+        (folder / "features.json").read_text(encoding="utf-8").replace('"6"', '"-1"')
+    )  # any height
     records = [{"image": png(image), "label": 0} for image, _ in random_images(4)]
     records[2]["image"] = png(np.zeros((9, 5, 3), np.uint8))
     shutil.rmtree(folder)
     write(folder, {}, {"train": records, "test": records[:1]})
-    (folder / "features.json").write_text(features)
+    (folder / "features.json").write_text(features, encoding="utf-8")
     message = r"mnist train 2: expected shape \[6, 5, 3\], as mnist train 0, got \[9, 5, 3\]"
     with pytest.raises(ValueError, match=message):
         tfds_images("mnist", str(tmp_path), validation=1)
@@ -165,8 +167,12 @@ def test_an_image_of_another_shape_is_named_by_split_and_index(tmp_path):
 
 def test_files_that_only_tensorflow_reads_are_refused(tmp_path):
     folder = write_images(tmp_path, "mnist", train=random_images(3), test=random_images(3))
-    info = (folder / "dataset_info.json").read_text().replace("array_record", "tfrecord")
-    (folder / "dataset_info.json").write_text(info)
+    info = (
+        (folder / "dataset_info.json")
+        .read_text(encoding="utf-8")
+        .replace("array_record", "tfrecord")
+    )
+    (folder / "dataset_info.json").write_text(info, encoding="utf-8")
     with pytest.raises(
         ValueError, match=r"expected array_record files in .*; delete that"
     ) as error:
@@ -177,7 +183,7 @@ def test_files_that_only_tensorflow_reads_are_refused(tmp_path):
 @pytest.mark.parametrize("name", ["features.json", "dataset_info.json"])
 def test_a_damaged_description_is_an_error_of_one_line(name, tmp_path):
     folder = write_images(tmp_path, "mnist", train=random_images(3), test=random_images(3))
-    (folder / name).write_text("{")
+    (folder / name).write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match="mnist: expected array_record files in") as error:
         tfds_images("mnist", str(tmp_path))
     assert "\n" not in str(error.value)
@@ -197,8 +203,8 @@ def test_data_of_another_kind_is_refused(tmp_path):
 
 def test_an_empty_split_is_refused_by_its_name(tmp_path):
     folder = write_images(tmp_path, "mnist", train=random_images(3), test=random_images(3))
-    info = (folder / "dataset_info.json").read_text()
-    (folder / "dataset_info.json").write_text(info.replace('["3"]', '["0"]', 1))
+    info = (folder / "dataset_info.json").read_text(encoding="utf-8")
+    (folder / "dataset_info.json").write_text(info.replace('["3"]', '["0"]', 1), encoding="utf-8")
     with pytest.raises(ValueError, match=r"mnist: expected examples .*, got none in train"):
         tfds_images("mnist", str(tmp_path))
 

@@ -82,12 +82,14 @@ class Place:
         pitch, lengths = rng.integers(0, 128, (20 * 100, 4), np.uint8), np.full(20, 100)
         np.savez(folder / "chorales.npz", pitch=pitch, lengths=lengths)
         np.savez(folder / "short.npz", pitch=pitch, lengths=lengths[1:])
-        (folder / "sentences.txt").write_text("It was so. " * 1500)
-        (folder / "note.txt").write_text("It was so, and it was not so.\n")
+        (folder / "sentences.txt").write_text("It was so. " * 1500, encoding="utf-8")
+        (folder / "note.txt").write_text("It was so, and it was not so.\n", encoding="utf-8")
         (folder / "empty.txt").touch()
         for file, count in (("known.fasta", 100), ("others.fasta", 20)):
             residues = rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), (count, 150))
-            (folder / file).write_text("".join(f">\n{''.join(row)}\n" for row in residues))
+            (folder / file).write_text(
+                "".join(f">\n{''.join(row)}\n" for row in residues), encoding="utf-8"
+            )
         np.save(folder / "images.npy", rng.integers(0, 256, (2, 28, 28, 1), np.uint8))
         np.save(folder / "wide.npy", rng.integers(0, 256, (2, 28, 29, 1), np.uint8))
         for side in (8, 28):
@@ -97,7 +99,7 @@ class Place:
         """`python -m experiments.NAME ARGUMENTS` in a process of its own."""
         return subprocess.run(
             [sys.executable, "-m", f"experiments.{name}", *arguments],
-            cwd=self.folder, env=self.environment, capture_output=True, text=True,
+            cwd=self.folder, env=self.environment, capture_output=True, encoding="utf-8",
         )  # fmt: skip
 
     def run(self, name: str, *arguments: str) -> str:
@@ -126,7 +128,7 @@ def trained(request, tmp_path_factory, tfds_folder):
 def test_training_ends_in_figures_curves_and_samples(trained):
     _, name, run, printed = trained
     assert "nats" in printed
-    results = json.loads((run / "results.json").read_text())
+    results = json.loads((run / "results.json").read_bytes())
     assert "bayes_accuracy" in results or name != "digits"
     assert results["command"].startswith(f"python -m experiments.{name} --debug")
     assert "test" in results["likelihood"]["split"]
@@ -138,18 +140,18 @@ def test_training_ends_in_figures_curves_and_samples(trained):
 
 def test_evaluating_again_gives_the_same_figures(trained):
     place, name, run, _ = trained
-    before = json.loads((run / "results.json").read_text())
+    before = json.loads((run / "results.json").read_bytes())
     (run / "results.json").unlink()
     assert "as recorded" not in place.run(name, "evaluate", "--folder", "run")
-    after = json.loads((run / "results.json").read_text())
+    after = json.loads((run / "results.json").read_bytes())
     assert after["likelihood"]["nats"] == pytest.approx(before["likelihood"]["nats"], rel=1e-6)
     assert after.keys() == before.keys()
     if name == "digits":
         assert "as recorded" in place.run(name, "evaluate", "--folder", "run")
         after["likelihood"]["nats"] *= 1 + 2e-6
-        (run / "results.json").write_text(json.dumps(after))
+        (run / "results.json").write_text(json.dumps(after), encoding="utf-8")
         assert "as recorded" not in place.run(name, "evaluate", "--folder", "run")
-        (run / "results.json").write_text(json.dumps(before))
+        (run / "results.json").write_text(json.dumps(before), encoding="utf-8")
 
 
 def test_samples_go_on_from_what_is_given(trained):
@@ -157,7 +159,7 @@ def test_samples_go_on_from_what_is_given(trained):
     if name == "shakespeare_transformer":
         options = ["--prompt", "Exeunt", "--length", "70"]
         printed = place.run(name, "sample", "--folder", "run", *options)
-        drawn = (run / "samples.txt").read_text()
+        drawn = (run / "samples.txt").read_text(encoding="utf-8")
         assert drawn.startswith("Exeunt")
         assert len(drawn) == 6 + 70 + 1
         assert drawn in printed
@@ -217,7 +219,9 @@ def test_held_out_data_comes_back_from_another_process_and_codecs_stand_beside_i
         option = f"--{FILES[name][1]}"
         result = place.start("compression", option, "run", *counts, "--folder", "page")
         assert result.returncode == 0, result.stderr
-        ((title, found),) = json.loads((place.folder / "page" / "figures.json").read_text()).items()
+        ((title, found),) = json.loads(
+            (place.folder / "page" / "figures.json").read_bytes()
+        ).items()
         payload = found["ours"] - found["header"]
         # The coder ends in a word of 32 bits, and rounds probabilities to 24 bits.
         assert payload == pytest.approx(found["likelihood_bytes"], rel=0.005, abs=8)
@@ -227,7 +231,7 @@ def test_held_out_data_comes_back_from_another_process_and_codecs_stand_beside_i
             "Fashion-MNIST": {f"{f}, one {n}" for f in ("PNG", "WebP") for n in ("each", "sheet")},
         }.get(title, set())
         assert set(found["codecs"]) == codecs
-        page = (place.folder / "page" / "README.md").read_text()
+        page = (place.folder / "page" / "README.md").read_text(encoding="utf-8")
         assert f"**{found['ours']:,}**" in page
         assert (place.folder / "page" / "sizes.png").read_bytes().startswith(b"\x89PNG")
 
@@ -300,7 +304,7 @@ def test_a_mistake_ends_in_a_line_that_says_what_to_do(trained, monkeypatch, cap
     monkeypatch.setenv("TFDS_DATA_DIR", place.environment["TFDS_DATA_DIR"])
     other = place.folder / "other"  # as `run`, but made by a program that has changed since
     shutil.copytree(run, other)
-    (other / "config.json").write_text("{}")
+    (other / "config.json").write_text("{}", encoding="utf-8")
     before = {p: p.read_bytes() for p in place.folder.rglob("*") if p.is_file()}
     for name, arguments, message in MISTAKES:
         if name == trained_name:

@@ -64,7 +64,7 @@ def made(tmp_path_factory, tfds_folder):
             vars(experiment)["splits"] = splits
         experiment.folder.mkdir()
         line = json.dumps({"step": 20, "cpu_seconds": 1234.5})
-        (experiment.folder / "metrics.jsonl").write_text(line + "\n")
+        (experiment.folder / "metrics.jsonl").write_text(line + "\n", encoding="utf-8")
         return experiment
 
     with pytest.MonkeyPatch.context() as patch:
@@ -95,7 +95,7 @@ def test_bayes_rule_has_the_mean_over_binarisations(made):
         under(models["MnistTransformer"], binarise(x, np.random.default_rng(seed)), np.arange(10))
         for seed in (1, 3)
     ]
-    found = json.loads((folder / "figures.json").read_text())["classification"]["generative"]
+    found = json.loads((folder / "figures.json").read_bytes())["classification"]["generative"]
     for count, told in found["binarisations"].items():
         log_posterior = log_softmax(np.mean(scores[: int(count)], axis=0), axis=1)
         assert told["accuracy"] == np.mean(log_posterior.argmax(axis=1) == labels)
@@ -107,7 +107,7 @@ def test_bayes_rule_has_the_mean_over_binarisations(made):
 
 def test_the_area_is_that_of_likelihoods_without_a_class(made):
     folder, models = made
-    told = json.loads((folder / "figures.json").read_text())["rejection"]
+    told = json.loads((folder / "figures.json").read_bytes())["rejection"]
     images = {
         "MNIST": tfds_images("mnist").test.x[:60].astype(np.int32),
         "Fashion-MNIST": 255 - tfds_images("fashion_mnist").test.x[:60].astype(np.int32),
@@ -126,7 +126,7 @@ def test_the_area_is_that_of_likelihoods_without_a_class(made):
 
 def test_names_are_told_apart_by_their_letters(made):
     folder, models = made
-    told = json.loads((folder / "figures.json").read_text())["names"]
+    told = json.loads((folder / "figures.json").read_bytes())["names"]
     test = digits().test
     scores = under(models["DigitNames"], test.x, spelled(WORDS))
     assert told["accuracy"] == np.mean(scores.argmax(axis=1) == test.y)
@@ -137,8 +137,8 @@ def test_names_are_told_apart_by_their_letters(made):
 
 def test_the_page_shows_the_figures_and_the_pictures(made):
     folder, _ = made
-    text = (folder / "README.md").read_text()
-    results = json.loads((folder / "figures.json").read_text())
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    results = json.loads((folder / "figures.json").read_bytes())
     for name, found in results["classification"].items():
         assert f"| {name} | {found['parameters']:,} |" in text
         for count, told in found["binarisations"].items():
@@ -170,7 +170,7 @@ def test_both_learn_from_the_same_batches(tfds_folder, monkeypatch):
 def test_a_run_is_trained_once(tfds_folder, monkeypatch, tmp_path):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tfds_folder))
     trained = [bayes.trained(MnistClassifier(), tmp_path / "run", ["--debug"]) for _ in range(2)]
-    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    results = json.loads((tmp_path / "run" / "results.json").read_bytes())
     assert results["command"].startswith("python -m experiments.mnist_classifier --debug")
     test = trained[1].splits.test
     log_posterior = trained[1].log_posterior(trained[1].restore(), test)

@@ -81,9 +81,9 @@ def here(tmp_path):
     folder = tmp_path / "experiments"
     folder.mkdir()
     (folder / "__init__.py").touch()
-    (folder / "helpers.py").write_text('"""Not an experiment."""\n')
+    (folder / "helpers.py").write_text('"""Not an experiment."""\n', encoding="utf-8")
     (folder / "launch.py").symlink_to(launch.__file__)
-    (folder / "fake.py").write_text(FAKE)
+    (folder / "fake.py").write_text(FAKE, encoding="utf-8")
     return tmp_path
 
 
@@ -92,21 +92,23 @@ def command(*arguments):
 
 
 def start(here, *arguments):
-    return subprocess.run(command(*arguments), cwd=here, capture_output=True, text=True)
+    return subprocess.run(command(*arguments), cwd=here, capture_output=True, encoding="utf-8")
 
 
 def starts(here):
     """The device of each start, under the folder of its run."""
     folders = (here / "runs" / "fake").rglob("starts")
     return {
-        str(path.parent.relative_to(here / "runs" / "fake")): path.read_text().split()
+        str(path.parent.relative_to(here / "runs" / "fake")): path.read_text(
+            encoding="utf-8"
+        ).split()
         for path in folders
     }
 
 
 def tables(here, name="fake"):
     """The tables in launch.md, each under its command: a dictionary for each row."""
-    _, *sections = (here / "runs" / name / "launch.md").read_text().split("## ")
+    _, *sections = (here / "runs" / name / "launch.md").read_text(encoding="utf-8").split("## ")
     found = {}
     for section in sections:
         lines = [line for line in section.splitlines() if line.startswith("|")]
@@ -129,7 +131,7 @@ def test_every_combination_runs_in_a_folder_of_its_own(here):
         f"rate={rate},batch-size=8/seed={seed}" for rate in (1, 2) for seed in (0, 7)
     }
     folder = "runs/fake/rate=2,batch-size=8/seed=7"
-    given = json.loads((here / folder / "arguments.json").read_text())
+    given = json.loads((here / folder / "arguments.json").read_bytes())
     assert shlex.join(given) == (
         f"--training.seed 7 --rate 2 --batch-size 8 --meet 1 --folder {folder}"
     )
@@ -158,7 +160,7 @@ def test_the_table_has_mean_and_spread_over_seeds(here):
         assert "likelihood" not in row
         assert row["nats"] in result.stdout
     assert list(tables(here)) == [f"python -m experiments.launch {shlex.join(arguments)}"]
-    assert "\ntest, exact\n" in (here / "runs" / "fake" / "launch.md").read_text()
+    assert "\ntest, exact\n" in (here / "runs" / "fake" / "launch.md").read_text(encoding="utf-8")
     assert "\ntest, exact\n" in result.stdout
 
 
@@ -190,7 +192,9 @@ def test_a_spread_has_two_digits_and_one_value_has_none(values, shown):
 def test_the_same_command_again_starts_only_what_is_not_finished(here):
     arguments = ("fake", "--seeds", "0", "1", "2")
     assert start(here, *arguments).returncode == 0
-    (here / "runs" / "fake" / "seed=1" / "results.json").write_text('{"nats": ')  # cut off
+    (here / "runs" / "fake" / "seed=1" / "results.json").write_text(
+        '{"nats": ', encoding="utf-8"
+    )  # cut off
     again = start(here, *arguments)
     assert again.returncode == 0, again.stderr
     assert {name: len(times) for name, times in starts(here).items()} == {
@@ -214,7 +218,7 @@ def test_a_run_that_fails_is_named_while_the_others_go_on(here):
     assert wanted in result.stdout.splitlines()
     assert f"fake seed=0: started ({log.with_name('seed=0.log')})" in result.stdout.splitlines()
     assert "fake seed=0: finished" in result.stdout.splitlines()
-    assert "got nan" in (here / log).read_text()
+    assert "got nan" in (here / log).read_text(encoding="utf-8")
     assert rows(here)[0]["runs"] == "2 of 3"
     mean = rows(here)[0]["nats"].split(" ± ")[0]
     assert float(mean) == 82  # (80 + 84) / 2
@@ -231,7 +235,9 @@ def test_each_device_takes_one_run_at_a_time(here):
 
 def test_ctrl_c_lets_the_runs_save_and_the_same_command_goes_on(here):
     arguments = ("fake", "--seeds", "0", "1", "2", "--devices", "0", "1", "--wait")
-    launcher = subprocess.Popen(command(*arguments), cwd=here, stdout=subprocess.PIPE, text=True)
+    launcher = subprocess.Popen(
+        command(*arguments), cwd=here, stdout=subprocess.PIPE, encoding="utf-8"
+    )
     folder = here / "runs" / "fake"
     start_time = time.monotonic()
     while len(list(folder.glob("*/ready"))) < 2:
@@ -344,10 +350,14 @@ def test_without_a_name_it_lists_the_experiments(here):
 
 def test_the_list_names_every_experiment():
     folder = Path(launch.__file__).parent
-    runnable = {path.stem for path in folder.glob("*.py") if "\nif __name__" in path.read_text()}
+    runnable = {
+        path.stem
+        for path in folder.glob("*.py")
+        if "\nif __name__" in path.read_text(encoding="utf-8")
+    }
     assert set(launch.experiments()) == runnable - set(launch.OTHERS)
     for name, line in launch.experiments().items():
-        assert (folder / f"{name}.py").read_text().startswith(f'"""{line}')
+        assert (folder / f"{name}.py").read_text(encoding="utf-8").startswith(f'"""{line}')
         assert line.endswith((".", ":")), name
 
 
@@ -356,7 +366,7 @@ def test_a_real_experiment_is_swept_and_resumed(tmp_path):
     result = start(tmp_path, *arguments)
     assert result.returncode == 0, result.stdout + result.stderr
     folder = tmp_path / "runs" / "digits" / "debug=True,training.steps=3" / "seed=0"
-    results = json.loads((folder / "results.json").read_text())
+    results = json.loads((folder / "results.json").read_bytes())
     (table,) = tables(tmp_path, "digits").values()
     assert float(table[0]["nats"]) == pytest.approx(results["likelihood"]["nats"], rel=1e-4)
     assert table[0]["parameters"] == f"{results['parameters']:,}"

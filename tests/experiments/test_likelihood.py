@@ -113,7 +113,7 @@ def test_a_selection_is_trained_kept_shown_and_verified(tmp_path, tfds_folder):
     assert first.returncode == 0, first.stderr
     folder = tmp_path / "runs" / "likelihood"
     records = {name: folder / name / "seed=3.json" for name in names}
-    page = (folder / "README.md").read_text()
+    page = (folder / "README.md").read_text(encoding="utf-8")
     for name, path in records.items():
         record = Record.read(path)
         assert (record.name, record.seed) == (name, 3)
@@ -136,7 +136,10 @@ def test_a_selection_is_trained_kept_shown_and_verified(tmp_path, tfds_folder):
     with pytest.raises(SystemExit, match="expected the recorded figures, got others for power/m"):
         place.run("likelihood", "verify", "--folder", str(folder))
     path = records["power/made"]
-    path.write_text(path.read_text().replace('"batch_size": 16', '"batch_size": 17'))
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('"batch_size": 16', '"batch_size": 17'),
+        encoding="utf-8",
+    )
     with pytest.raises(SystemExit, match="got one of before it changed; train into another"):
         place.run("likelihood", "verify", "--folder", str(folder))
     for weights in folder.rglob("*.npz"):
@@ -154,7 +157,9 @@ def test_a_selection_that_fails_in_part_is_shown_in_part(place):
     assert "--model.conditional.hidden" in finished.stderr
     assert "the same command goes on" not in finished.stderr
     assert finished.returncode != 0
-    assert "| made (changed) |" in (place.folder / "partly" / "README.md").read_text()
+    assert "| made (changed) |" in (place.folder / "partly" / "README.md").read_text(
+        encoding="utf-8"
+    )
 
 
 def recorded(**changes):
@@ -194,10 +199,10 @@ def test_a_result_without_its_configuration_or_metrics_is_refused(field, tmp_pat
     path.parent.mkdir(parents=True)
     record.write(path)
     assert Record.read(path) == record
-    fields = json.loads(path.read_text())
+    fields = json.loads(path.read_bytes())
     for without in (fields | {field: type(fields[field])()}, fields.keys() - {field}):
         kept = without if isinstance(without, dict) else {name: fields[name] for name in without}
-        path.write_text(json.dumps(kept))
+        path.write_text(json.dumps(kept), encoding="utf-8")
         with pytest.raises(ValueError, match=r"expected (a|the) record"):
             _ = Place(tmp_path).records
 
@@ -241,7 +246,9 @@ def test_the_committed_page_is_that_of_the_committed_records(tmp_path):
         copy.write_bytes(path.read_bytes())
     with redirect_stdout(io.StringIO()):
         likelihood.render(tmp_path)
-    assert (tmp_path / "README.md").read_text() == (COMMITTED / "README.md").read_text()
+    assert (tmp_path / "README.md").read_text(encoding="utf-8") == (
+        COMMITTED / "README.md"
+    ).read_text(encoding="utf-8")
     assert not any(record.changed for record in Place().records.values())
     assert all("generated" not in r.likelihood.split for r in Place().records.values())
 
@@ -252,7 +259,7 @@ def test_the_committed_weights_have_the_committed_figures():
     ours = ("XLA_FLAGS", "JAX_DISABLE_MOST_OPTIMIZATIONS")
     environment = {name: value for name, value in os.environ.items() if name not in ours}
     command = [sys.executable, "-m", "experiments.likelihood", "verify"]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True)
+    result = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8")
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("as recorded") == len(list(COMMITTED.rglob("*.npz"))) >= 2
     assert all(path.stat().st_size < 8_100_000 for path in COMMITTED.rglob("*.npz"))

@@ -160,9 +160,9 @@ RUNS = ("digits/random", "spiral/snake")
 
 def test_a_page_shows_what_two_orderings_came_to(made):
     place, _, _ = made
-    text = (place.folder / "page" / "README.md").read_text()
+    text = (place.folder / "page" / "README.md").read_text(encoding="utf-8")
     for name in RUNS:
-        found = json.loads((place.folder / "page" / name / "results.json").read_text())
+        found = json.loads((place.folder / "page" / name / "results.json").read_bytes())
         assert found["command"].startswith(f"python -m experiments.orderings {name} ")
         likelihood = found["likelihood"]
         row = f"| {name.partition('/')[2]} | {likelihood['nats']:.3f} ± {likelihood['error']:.3f} |"
@@ -206,7 +206,7 @@ def test_the_plane_unfolds_into_what_was_learned(made):
 
 def test_one_of_the_gallery_is_an_experiment(made):
     place, _, _ = made
-    found = json.loads((place.folder / "page/spiral/snake/results.json").read_text())
+    found = json.loads((place.folder / "page/spiral/snake/results.json").read_bytes())
     printed = place.run("orderings", "spiral/snake", "evaluate", "--folder", "page/spiral/snake")
     assert f"{found['divergence']:.4g}" in printed
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from PIL import Image
 
 from ar_jax.conditionals import MADE, LinearPrediction, SparseTransformer, WaveNet
+from ar_jax.durable import write
 from ar_jax.training import init_state
 from experiments import images
 from experiments.digits import Digits
@@ -82,7 +84,7 @@ def test_what_is_left_of_another_run_is_not_touched(tmp_path, kept):
     begin(tmp_path, Digits(batch_size=2), ["--batch-size", "2"])  # no more than a failed start
     path = tmp_path / kept
     path.parent.mkdir(exist_ok=True)
-    path.write_text("1")
+    path.write_text("1", encoding="utf-8")
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
     with pytest.raises(FileExistsError, match="which holds a run of another"):
         begin(tmp_path, Digits(), [])
@@ -91,7 +93,7 @@ def test_what_is_left_of_another_run_is_not_touched(tmp_path, kept):
 
 def test_results_without_their_checkpoints_are_not_overwritten(tmp_path):
     begin(tmp_path, Digits(), [])
-    (tmp_path / "results.json").write_text("{}")
+    (tmp_path / "results.json").write_text("{}", encoding="utf-8")
     with pytest.raises(FileExistsError, match="which holds results without them"):
         check_folder(tmp_path, Digits())
 
@@ -105,12 +107,14 @@ def test_a_bug_is_shown_with_its_traceback(monkeypatch):
         dispatch("", {"train": lambda _: [int(word) for word in ("x",)]}, "train", "", [])
     with pytest.raises(SystemExit, match="p: batch_size: expected at least 1, got 0"):
         dispatch("p", {"train": lambda _: Digits(batch_size=0) and None}, "train", "", [])
+    with pytest.raises(SystemExit, match=r"^p: none/file: No such file or directory$"):
+        dispatch("p", {"train": lambda _: write(Path("none/file"), "")}, "train", "", [])
 
 
 def test_an_interrupted_run_is_saved_and_its_figures_are_not_results(tmp_path):
     command = [sys.executable, "-m", "experiments.digits", "--debug", "--folder", "run"]
     command += ["--training.steps", "99999"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, encoding="utf-8")
     metrics = tmp_path / "run" / "metrics.jsonl"
     while process.poll() is None and not (metrics.exists() and metrics.stat().st_size):
         time.sleep(0.1)
@@ -119,10 +123,10 @@ def test_an_interrupted_run_is_saved_and_its_figures_are_not_results(tmp_path):
     assert process.returncode == 0
     assert "Stopped, with all saved; the same command goes on from there." in printed
     command[3:] = ["evaluate", "--folder", "run"]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, encoding="utf-8")
     assert "bits/dim" in result.stdout, result.stderr
     assert not (tmp_path / "run" / "results.json").exists()
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["debug"]
+    assert json.loads((tmp_path / "run" / "config.json").read_bytes())["debug"]
 
 
 @pytest.mark.parametrize("given", ["", "image.png"])

@@ -19,7 +19,7 @@ def test_every_figure_of_a_model_is_measured(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(speed.CASES, "made", MnistMade(model=model, batch_size=8))
     path = tmp_path / "new" / "speed.json"
     speed.main(["--models", "made", "--repeats", "2", "--batch-size", "8", "--json", str(path)])
-    measured = json.loads(path.read_text())
+    measured = json.loads(path.read_bytes())
     figures = measured["models"]["made"]
     macs = 16 * 8 + 8 * 16 + 16 * 16  # its three masked matrices
     assert figures.pop("million_macs_scored") == macs / 1e6

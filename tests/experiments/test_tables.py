@@ -61,7 +61,7 @@ def test_one_component_is_the_gaussian_of_the_training_rows(tmp_path):
     parts = read_table("wine", Loads()).fold(2).parts
     covariance = np.cov(parts.train, rowvar=False, bias=True) + 0.01 * np.eye(12)
     normal = multivariate_normal(parts.train.mean(axis=0), covariance)
-    found = json.loads((tmp_path / "results.json").read_text())
+    found = json.loads((tmp_path / "results.json").read_bytes())
     assert found["likelihood"]["nats"] == pytest.approx(-normal.logpdf(parts.test).mean())
     assert found["parameters"] == 12 + 12 * 13 // 2
     assert len(np.loadtxt(tmp_path / "test_nats.txt")) == len(parts.test)
@@ -80,21 +80,21 @@ def test_a_page_shows_models_of_one_table_and_their_rows(tmp_path, tfds_folder):
     place = Place(tmp_path, tfds_folder)
     arguments = ["--tables", "wine", "--models", "made", "--debug", "--folder", "tables"]
     place.run("tables", *arguments)
-    text = (tmp_path / "tables" / "README.md").read_text()
+    text = (tmp_path / "tables" / "README.md").read_text(encoding="utf-8")
     rows = [line for line in text.split("\n") if " ± " in line]
     assert len(rows) == 3
     assert sum("**" in row for row in rows) == 1
     assert "**" in rows[0]  # the best comes first
     for name in ("gaussian", "gaussian_mixture", "made"):
         run = tmp_path / "tables" / "wine" / name / "fold=0"
-        score = json.loads((run / "results.json").read_text())["likelihood"]
+        score = json.loads((run / "results.json").read_bytes())["likelihood"]
         assert f"{-score['nats']:.2f} ± {score['error']:.2f}" in text
         assert np.loadtxt(run / "test_nats.txt").mean() == pytest.approx(score["nats"], abs=1e-5)
     assert (tmp_path / "tables" / "wine.png").exists()
     before = (run / "results.json").stat().st_mtime_ns
     assert "Wrote" in place.run("tables", *arguments)  # all is there: nothing is trained again
     assert (run / "results.json").stat().st_mtime_ns == before
-    with (run / "samples.csv").open() as file:
+    with (run / "samples.csv").open(encoding="utf-8") as file:
         header, *drawn = csv.reader(file)
     table = read_table("wine", Loads())
     assert header == table.columns

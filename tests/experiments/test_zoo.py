@@ -42,11 +42,11 @@ def test_a_page_shows_what_two_models_came_to(tmp_path, tfds_folder):
     place.run("zoo", "fvsbn", "--debug", "--folder", "zoo/fvsbn")
     result = place.start("zoo", "--debug", "--folder", "zoo", "--models", "lru")
     assert result.returncode == 0, result.stderr
-    text = (tmp_path / "zoo" / "README.md").read_text()
+    text = (tmp_path / "zoo" / "README.md").read_text(encoding="utf-8")
     for name in names:
-        found = json.loads((tmp_path / "zoo" / name / "results.json").read_text())
+        found = json.loads((tmp_path / "zoo" / name / "results.json").read_bytes())
         assert found["command"].startswith(f"python -m experiments.zoo {name} --")
-        config = json.loads((tmp_path / "zoo" / name / "config.json").read_text())
+        config = json.loads((tmp_path / "zoo" / name / "config.json").read_bytes())
         assert config["model"]["conditional"]["class"].lower() == name
         nats = found["likelihood"]["nats"]
         assert f"{nats:,.2f} ± " in text
@@ -55,8 +55,10 @@ def test_a_page_shows_what_two_models_came_to(tmp_path, tfds_folder):
     assert len(linked) == 3  # two races, and the images
     for picture in linked:
         assert (tmp_path / "zoo" / picture).exists()
-    assert (tmp_path / "zoo" / "lru" / "samples.txt").read_text()[:50].strip() in text
-    assert (tmp_path / "zoo" / "data.txt").read_text()[:50].strip() in text
+    assert (tmp_path / "zoo" / "lru" / "samples.txt").read_text(encoding="utf-8")[
+        :50
+    ].strip() in text
+    assert (tmp_path / "zoo" / "data.txt").read_text(encoding="utf-8")[:50].strip() in text
     again = place.run("zoo", "lru", "evaluate", "--folder", "zoo/lru")
     assert f"{found['likelihood']['nats']:.2f} ± " in again
 

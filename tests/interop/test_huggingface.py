@@ -150,7 +150,7 @@ def test_what_is_saved_loads_in_transformers_with_the_same_logits(checkpoint, tm
     ours, theirs = (load_file(at / "model.safetensors") for at in (tmp_path / "saved", folder))
     assert ours.keys() == theirs.keys()
     written, original = (
-        json.loads((at / "config.json").read_text()) for at in (tmp_path / "saved", folder)
+        json.loads((at / "config.json").read_bytes()) for at in (tmp_path / "saved", folder)
     )
     left_out = "dropout", "pdrop", "summary", "use_cache", "version", "range", "pretraining", "pad"
     for name, value in original.items():
@@ -215,9 +215,11 @@ def test_older_configurations_of_llama_are_read(tmp_path):
     peer = random_peer(CONFIGS["llama"])
     peer.save_pretrained(tmp_path)
     path = tmp_path / "config.json"
-    config = json.loads(path.read_text())
+    config = json.loads(path.read_bytes())
     del config["rope_parameters"], config["num_key_value_heads"], config["head_dim"]
-    path.write_text(json.dumps({**config, "rope_theta": 5e5, "rope_scaling": None}))
+    path.write_text(
+        json.dumps({**config, "rope_theta": 5e5, "rope_scaling": None}), encoding="utf-8"
+    )
     model, _ = interop.load(tmp_path)
     assert model.conditional.positions == Rotary(base=5e5)
     assert model.conditional.key_value_heads == 4
@@ -252,7 +254,7 @@ REFUSED = [
 @pytest.mark.parametrize(("kind", "change", "message"), REFUSED, ids=lambda x: str(x)[:30])
 def test_an_option_that_the_model_has_not_is_refused_by_its_name(tmp_path, kind, change, message):
     entries = CONFIGS[kind].to_dict() | {"model_type": kind} | change
-    (tmp_path / "config.json").write_text(json.dumps(entries))
+    (tmp_path / "config.json").write_text(json.dumps(entries), encoding="utf-8")
     with pytest.raises(ValueError, match=f"^config.json, {message}"):
         interop.load(tmp_path)
 
@@ -290,13 +292,13 @@ def test_a_folder_without_a_checkpoint_is_refused(folder, tmp_path):
         FileNotFoundError, match=r"expected that of a checkpoint, .* no config.json"
     ):
         interop.load(tmp_path)
-    (tmp_path / "config.json").write_text("{")
+    (tmp_path / "config.json").write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match=r"config.json: expected JSON, got"):
         interop.load(tmp_path)
     shutil.copy(folder / "config.json", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"expected model.safetensors in it, got"):
         interop.load(tmp_path)
-    (tmp_path / "model.safetensors").write_text("{")
+    (tmp_path / "model.safetensors").write_text("{", encoding="utf-8")
     with pytest.raises(ValueError, match=r"model.safetensors: expected a safetensors file, got"):
         interop.load(tmp_path)
 
@@ -304,7 +306,7 @@ def test_a_folder_without_a_checkpoint_is_refused(folder, tmp_path):
 def test_a_failed_save_harms_no_folder(folder, tmp_path, monkeypatch):
     model, variables = interop.load(folder)
     (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "notes").write_text("kept")
+    (tmp_path / "mine" / "notes").write_text("kept", encoding="utf-8")
     with pytest.raises(FileExistsError, match=r"folder: expected a new one, got .*, which exists"):
         interop.save(tmp_path / "mine", model, variables)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["notes"]
@@ -321,7 +323,7 @@ def test_a_failed_save_harms_no_folder(folder, tmp_path, monkeypatch):
 def test_entries_of_the_configuration_are_kept(folder, tmp_path):
     model, variables = load(folder, 10)
     interop.save(tmp_path / "new", model, variables, {"eos_token_id": 7, "n_layer": 99})
-    config = json.loads((tmp_path / "new" / "config.json").read_text())
+    config = json.loads((tmp_path / "new" / "config.json").read_bytes())
     assert (config["eos_token_id"], config["n_layer"], config["n_positions"]) == (7, 2, POSITIONS)
 
 

@@ -53,7 +53,7 @@ def preview(variables: Any, step: int) -> None:
         signal.raise_signal(signal.SIGINT)
 
 
-with contextlib.redirect_stdout(Path(os.devnull).open("w")):
+with contextlib.redirect_stdout(Path(os.devnull).open("w", encoding="utf-8")):
     state = fit(
         MODEL,
         training_batches(train, 16, seed=0, transform=binarise),

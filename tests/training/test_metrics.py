@@ -59,7 +59,7 @@ def test_tensorboard_shows_the_same_and_what_a_kill_cut_short_only_once(tmp_path
 
 def test_a_line_torn_by_a_crash_is_left_out(tmp_path):
     path = tmp_path / "metrics.jsonl"
-    path.write_text('{"step": 1}\n{"step": 2, "lo')
+    path.write_text('{"step": 1}\n{"step": 2, "lo', encoding="utf-8")
     assert read_metrics(path) == [{"step": 1}]
 
 
