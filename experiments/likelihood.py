@@ -338,13 +338,16 @@ def section(
 def table(benchmark: Benchmark, name: str, records: Iterable[Record]) -> str:
     """A row for each run, and one for each recipe without."""
     rows = [
-        "| model | published | ours | kind, split | parameters | CPU-seconds | seed, device "
-        "| command |",
-        "|---|---|---|---|---|---|---|---|",
+        "| model | published | where, and how | ours | kind, split | parameters | CPU-seconds "
+        "| seed, device | command |",
+        "|---|---|---|---|---|---|---|---|---|",
     ]
+    if best := benchmark.best:
+        rows.append(f"| the best found | {best.rounded} | {best.where} | | | | | | |")
     found = list(records)
     for model, recipe in benchmark.recipes.items():
-        other = recipe.published or "-"
+        others = recipe.published
+        other = f"{others.rounded} | {others.where}" if others else "- |"
         runs = [record for record in found if record.name == f"{name}/{model}"]
         for record in runs:
             value, error = benchmark.figure(record.likelihood)

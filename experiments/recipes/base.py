@@ -21,14 +21,25 @@ class Published:
     Attributes:
       figure: in the benchmark's unit, on its test split.
       source: where it stands.
+      protocol: what was done to get it: the network, the data, what chose the checkpoint.
     """
 
     figure: float
     source: str
+    protocol: str = ""
+
+    @property
+    def rounded(self) -> str:
+        """The figure as papers print it: with two decimals, or as many as it has."""
+        return max(f"{self.figure:.2f}", f"{self.figure:g}", key=len)
+
+    @property
+    def where(self) -> str:
+        """The source and the protocol."""
+        return ": ".join(filter(None, [self.source, self.protocol]))
 
     def __str__(self) -> str:
-        # As papers print it: with two decimals, or as many as it has.
-        return f"{max(f'{self.figure:.2f}', f'{self.figure:g}', key=len)}, {self.source}"
+        return f"{self.rounded}, {self.where}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +73,8 @@ class Benchmark:
       unit: of the figures.
       recipes: by name.
       variables: that a figure is about; 0 stands for all of an event.
+      best: the best published figure that was found, by whichever model; None where that of a
+        recipe is.
     """
 
     title: str
@@ -69,6 +82,7 @@ class Benchmark:
     unit: Unit
     recipes: Mapping[str, Recipe]
     variables: int = 0
+    best: Published | None = None
 
     def figure(self, found: Likelihood) -> tuple[float, float]:
         """The mean and its standard error in the benchmark's unit."""

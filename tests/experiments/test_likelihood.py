@@ -102,7 +102,7 @@ def test_a_figure_is_in_the_unit_of_its_benchmark(unit, variables, expected):
     [(2.9, "2.90"), (-17.7, "-17.70"), (155.69, "155.69"), (1.4697, "1.4697")],
 )
 def test_a_published_figure_stands_as_in_its_paper(figure, expected):
-    assert str(Published(figure, "a paper")) == f"{expected}, a paper"
+    assert str(Published(figure, "a paper", "by chance")) == f"{expected}, a paper: by chance"
 
 
 def test_a_selection_is_trained_kept_shown_and_verified(tmp_path, tfds_folder):
