@@ -1,204 +1,161 @@
-"""Readers of the kinds of files that people have. None of them splits: see `shuffled_split`."""
+"""Texts and sequences from files, whatever is in them, and what all readers of files share."""
 
+import codecs
 import gzip
-import wave
-import zipfile
+import re
+import string
 import zlib
 from pathlib import Path
 
-import numpy as np
-from PIL import Image
-
-from ar_jax.data.sources import Arrays, stacked
-
-IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+LIMIT = 2**30
+"""Bytes that a file may unpack to, unless a reader is told otherwise."""
 
 
-def read_npz(path: Path | str) -> dict[str, np.ndarray]:
-    """The named arrays of an `.npz` file; pickled objects are refused, since they run code.
-
-    Raises:
-      FileNotFoundError: when there is no such file.
-      ValueError: when it, or an array of it, cannot be read.
-    """
-    path = _file(path)
-    try:
-        with zipfile.ZipFile(path):  # numpy would take another file for a pickle
-            pass
-        with np.load(path, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in arrays.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path}: expected an .npz of arrays, got {one_line(error)}") from error
-
-
-def read_text(path: Path | str) -> str:
+def read_text(path: Path | str, limit: int = LIMIT) -> str:
     """A text in UTF-8, compressed if it ends in `.gz`; line ends stay as they are.
 
-    Raises:
-      FileNotFoundError: when there is no such file.
-      ValueError: when it is not UTF-8, with the offset in bytes, or not gzip.
-    """
-    path = _file(path)
-    try:
-        content = path.read_bytes()
-        return (gzip.decompress(content) if path.suffix == ".gz" else content).decode()
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{path}: expected UTF-8, got byte {error.object[error.start]:#04x} at offset "
-            f"{error.start}; convert it, e.g. with iconv"
-        ) from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise ValueError(f"{path}: expected gzip, got {one_line(error)}") from error
-
-
-def read_fasta(path: Path | str) -> list[tuple[str, str]]:
-    """Headers and sequences of a FASTA file, compressed if it ends in `.gz`.
-
-    Args:
-      path: of the file; a header may hold `>` itself.
-
-    Raises:
-      FileNotFoundError: when there is no such file.
-      ValueError: when it does not begin with `>`, or a sequence is empty.
-    """
-    text = read_text(path)
-    if not text.startswith(">"):
-        raise ValueError(f"{path}: expected FASTA, which begins with '>', got {text[:20]!r}")
-    records = []
-    for index, record in enumerate(text[1:].split("\n>")):
-        header, _, lines = record.partition("\n")
-        records.append((header.strip(), "".join(lines.split())))
-        if not records[-1][1]:
-            raise ValueError(f"{path}: expected sequences, got an empty one at index {index}")
-    return records
-
-
-def read_image(path: Path | str) -> np.ndarray:
-    """An image of 8 bits a channel: uint8 `[height, width, channels]`, grey or RGB.
-
-    Raises:
-      FileNotFoundError: when there is no such file.
-      ValueError: when it is no such image.
-    """
-    path = _file(path)
-    try:
-        with Image.open(path) as image:
-            if image.mode not in ("1", "L", "LA", "P", "RGB", "RGBA"):
-                raise ValueError(f"mode {image.mode}")
-            pixels = np.asarray(image.convert("L" if image.mode in ("1", "L", "LA") else "RGB"))
-    except (ValueError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise ValueError(f"{path}: expected an 8-bit image, got {one_line(error)}") from error
-    return pixels.reshape(*pixels.shape[:2], -1)
-
-
-def read_images(folder: Path | str) -> tuple[Arrays, list[str]]:
-    """The images of a folder, all of one size, in the order of their names.
-
-    Args:
-      folder: of images, or of one sub-folder of images for each class.
-
-    Returns:
-      Events uint8 `[images, height, width, channels]` with, where there are sub-folders, labels
-      int32 `[images]`; and the names of the classes, sorted.
-
-    Raises:
-      FileNotFoundError: when there is no such folder, or no image in it.
-      ValueError: when an image cannot be read or differs from the first.
-    """
-    folder = _existing(folder)
-    if not folder.is_dir():
-        raise ValueError(f"{folder}: expected a folder, got a file")
-    classes = sorted(path.name for path in folder.glob("[!.]*") if path.is_dir())
-    pattern = "[!.]*/*" if classes else "*"
-    paths = sorted(path for path in folder.glob(pattern) if _is_image(path))
-    if not paths:
-        raise FileNotFoundError(f"{folder}: expected images, such as .png or .jpg, got none")
-    if classes and (stray := [path for path in folder.iterdir() if _is_image(path)]):
-        raise ValueError(f"{stray[0]}: expected images in sub-folders only, as the others")
-    x = stacked([read_image(path) for path in paths], [str(path) for path in paths])
-    if not classes:
-        return Arrays(x), classes
-    labels = [classes.index(path.parent.name) for path in paths]
-    return Arrays(x, np.array(labels, np.int32)), classes
-
-
-def read_wav(path: Path | str, rate: int) -> np.ndarray:
-    """A recording of one channel and 16 bits: int16 `[samples]`.
+    A byte order mark at the beginning is left out: it is no part of the text.
 
     Args:
       path: of the file.
-      rate: samples per second that it must have.
+      limit: bytes that a compressed text may unpack to.
 
     Raises:
       FileNotFoundError: when there is no such file.
-      ValueError: when it is no such recording, or is cut off.
+      ValueError: when it is not UTF-8, with the offset in bytes, not gzip, or unpacks to more.
     """
-    path = _file(path)
+    content = read_content(path, limit)
+    for mark in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+        if content.startswith(mark):
+            raise ValueError(
+                f"{path}: expected UTF-8, got the byte order mark of UTF-16; convert it, e.g. with "
+                "`iconv -f UTF-16 -t UTF-8`"
+            )
     try:
-        with wave.open(str(path)) as file:
-            form = file.getnchannels(), 8 * file.getsampwidth(), file.getframerate()
-            frames, content = file.getnframes(), file.readframes(file.getnframes())
-    except (wave.Error, EOFError) as error:
-        raise ValueError(f"{path}: expected a WAV file, got {one_line(error)}") from error
-    if form != (1, 16, rate):
+        return content.decode().removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
         raise ValueError(
-            f"{path}: expected 1 channel of 16 bits at {rate} Hz, got {form[0]} of {form[1]} "
-            f"bits at {form[2]} Hz; convert it, e.g. with `ffmpeg -ac 1 -ar {rate} -sample_fmt s16`"
-        )
-    if len(content) != 2 * frames:
-        got = len(content) // 2
-        raise ValueError(f"{path}: expected {frames} samples, got {got}; the file is cut off")
-    return np.frombuffer(content, "<i2").astype(np.int16)
+            f"{path}: expected UTF-8, got byte {content[error.start]:#04x} at offset "
+            f"{error.start}; convert it, e.g. with iconv"
+        ) from error
 
 
-def read_recordings(path: Path | str, rate: int) -> dict[str, np.ndarray]:
-    """Recordings by name, each int16 `[samples]`.
+def read_fasta(path: Path | str, symbols: str = "*-", limit: int = LIMIT) -> list[tuple[str, str]]:
+    """Headers and sequences of a FASTA file, compressed if it ends in `.gz`.
+
+    Lines that begin with `;` are comments; white space around a line and inside a sequence has no
+    meaning.
 
     Args:
-      path: a folder of WAV files, or an `.npz` of `samples` int16 (all recordings, one after the
-        other), `lengths` and `name`.
-      rate: samples per second that WAV files must have; an `.npz` does not tell.
+      path: of the file; a header may hold `>` itself.
+      symbols: what a sequence may hold beside the letters A to Z and a to z: by default `*`, a
+        stop, and `-`, a gap.
+      limit: bytes that a compressed file may unpack to.
 
     Raises:
-      FileNotFoundError: when there is no such folder or file, or no recording in it.
-      ValueError: when a recording cannot be read.
+      FileNotFoundError: when there is no such file.
+      ValueError: when it does not begin with `>`, a sequence is empty or holds something else, or
+        lines end with a carriage return alone.
     """
-    path = _existing(path)
-    if path.is_dir():
-        recordings = {file.stem: read_wav(file, rate) for file in sorted(path.glob("*.wav"))}
-        if not recordings:
-            raise FileNotFoundError(f"{path}: expected .wav files, got none")
-        return recordings
-    arrays = read_npz(path)
-    if missing := {"samples", "lengths", "name"} - set(arrays):
-        raise ValueError(f"{path}: expected an array {min(missing)}, got {', '.join(arrays)}")
-    samples, lengths, names = arrays["samples"], arrays["lengths"], arrays["name"]
-    if samples.dtype != np.int16 or lengths.sum() != len(samples) or len(names) != len(lengths):
+    text = read_text(path, limit)
+    if alone := re.search("\r(?!\n)", text):
+        line = text.count("\n", 0, alone.start()) + 1
         raise ValueError(
-            f"{path}: expected int16 samples, as many as the lengths add up to, got "
-            f"{len(samples)} of {samples.dtype} for {lengths.sum()} in {len(names)} names"
+            f"{path}, line {line}: expected a line end of \\n or \\r\\n, got \\r alone; "
+            "convert it, e.g. with mac2unix"
         )
-    if len(distinct := set(names.tolist())) < len(names):
-        raise ValueError(f"{path}: expected {len(names)} distinct names, got {len(distinct)}")
-    return dict(zip(names.tolist(), np.split(samples, np.cumsum(lengths)[:-1]), strict=True))
+    allowed = set(string.ascii_letters + symbols)
+    headers: list[tuple[int, str]] = []
+    sequences: list[list[str]] = []
+    for number, written in enumerate(text.split("\n"), 1):
+        line = written.strip()
+        if line.startswith(">"):
+            headers.append((number, line[1:].strip()))
+            sequences.append([])
+        elif line and not line.startswith(";"):
+            if not headers:
+                raise ValueError(
+                    f"{path}, line {number}: expected FASTA, which begins with '>', got "
+                    f"{line[:20]!r}"
+                )
+            letters = "".join(line.split())
+            if strange := set(letters) - allowed:
+                first = min(strange, key=letters.index)
+                raise ValueError(
+                    f"{path}, line {number}: expected a sequence of letters"
+                    f"{' or ' if symbols else ''}{' '.join(symbols)}, got {first!r}; remove it"
+                )
+            sequences[-1].append(letters)
+    if not headers:
+        raise ValueError(f"{path}: expected FASTA, which begins with '>', got {text[:20]!r}")
+    for index, ((number, _), lines) in enumerate(zip(headers, sequences, strict=True)):
+        if not lines:
+            raise ValueError(
+                f"{path}, line {number}: expected a sequence after the header, got an empty one at "
+                f"index {index}; remove it"
+            )
+    return [(header, "".join(lines)) for (_, header), lines in zip(headers, sequences, strict=True)]
 
 
-def _existing(path: Path | str) -> Path:
+def read_content(path: Path | str, limit: int = LIMIT) -> bytes:
+    """The bytes of a file, unpacked if it ends in `.gz`.
+
+    Args:
+      path: of the file.
+      limit: bytes that it may unpack to; a file that is larger itself may be as large as it is.
+
+    Raises:
+      FileNotFoundError: when there is no such file.
+      ValueError: when it is not gzip, or unpacks to more.
+    """
+    path = existing_file(path)
+    limit = max(limit, path.stat().st_size)
+    pieces, left = [], limit + 1
+    try:
+        with gzip.open(path) if path.suffix.lower() == ".gz" else path.open("rb") as file:
+            while left and (piece := file.read(min(left, 2**20))):
+                pieces.append(piece)
+                left -= len(piece)
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise ValueError(f"{path}: expected gzip, got {one_line(error)}") from error
+    if not left:
+        raise ValueError(
+            f"{path}: expected at most {limit:,} bytes, got more; if they are wanted, read it with "
+            "a greater `limit`"
+        )
+    return b"".join(pieces)
+
+
+def existing(path: Path | str) -> Path:
+    """The path, if there is something there.
+
+    Raises:
+      FileNotFoundError: when there is nothing.
+    """
     path = Path(path).expanduser()
     if not path.exists():
         raise FileNotFoundError(f"{path}: expected a file or folder, got none of that name")
     return path
 
 
-def _file(path: Path | str) -> Path:
-    path = _existing(path)
+def existing_file(path: Path | str) -> Path:
+    """The path, if there is a file.
+
+    Raises:
+      FileNotFoundError: when there is nothing.
+      ValueError: when there is a folder.
+    """
+    path = existing(path)
     if path.is_dir():
         raise ValueError(f"{path}: expected a file, got a folder")
     return path
 
 
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGES
+def visible(folder: Path) -> list[Path]:
+    """What is in a folder, sorted, without what systems hide: `.*`, `__MACOSX`."""
+    return sorted(
+        path for path in folder.iterdir() if path.name[0] != "." and path.name != "__MACOSX"
+    )
 
 
 def one_line(error: BaseException) -> str:

@@ -164,6 +164,33 @@ def contiguous_split(sequence: Sequence, validation: int, test: int) -> Splits[S
     return Splits(sequence[:train], sequence[train : train + validation], sequence[-test:])
 
 
+def split_pieces(name: str, values: np.ndarray, lengths: np.ndarray) -> list[np.ndarray]:
+    """One array as the pieces that it holds, one after the other.
+
+    Args:
+      name: of the lengths, for the error.
+      values: `[steps, ...]`.
+      lengths: `[pieces]`, the steps of each: integers from 1 on that add up to all.
+
+    Returns:
+      `[steps of the piece, ...]` each.
+
+    Raises:
+      ValueError: when the lengths are none of these values.
+    """
+    if not np.issubdtype(lengths.dtype, np.integer) or lengths.ndim != 1 or not lengths.size:
+        raise ValueError(
+            f"{name}: expected integers [pieces], got {lengths.dtype} {list(lengths.shape)}"
+        )
+    steps = lengths.tolist()  # of Python, whose sum has no bound
+    if min(steps) < 1 or sum(steps) != len(values):
+        raise ValueError(
+            f"{name}: expected integers from 1 on that add up to {len(values)}, got ones from "
+            f"{min(steps)} on that add up to {sum(steps)}"
+        )
+    return np.split(values, np.cumsum(steps)[:-1])
+
+
 def digits() -> Splits[Arrays]:
     """Handwritten digits of 8x8 pixels in 17 grey levels: 1400 / 100 / 297 examples.
 

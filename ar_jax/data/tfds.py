@@ -1,7 +1,14 @@
-"""TFDS's data sets, read from array_record files without TensorFlow."""
+"""TFDS's data sets, read from array_record files without TensorFlow.
 
+A folder of another's is not trusted: TFDS would import whatever class its description names, so
+only TFDS's own feature classes are allowed; the files of records lie inside the folder, and hold as
+many records as the description says.
+"""
+
+import json
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,9 +17,17 @@ from typing import Any
 
 import numpy as np
 import tensorflow_datasets as tfds
+from array_record.python.array_record_module import ArrayRecordReader
 
 from ar_jax.data.files import one_line
 from ar_jax.data.sources import Arrays, Splits, stacked
+
+
+DESCRIPTION_LIMIT = 2**24
+"""Bytes of a file that describes a data set."""
+
+FEATURE_CLASS = re.compile(r"tensorflow_datasets\.core\.features(\.\w+)+", re.ASCII)
+FILE_TEMPLATE = re.compile(r"[^{}]*(\{[A-Z_]+\}[^{}]*)+")
 
 
 def tfds_images(name: str, folder: str = "", validation: int = 5000) -> Splits[Arrays]:
@@ -30,7 +45,8 @@ def tfds_images(name: str, folder: str = "", validation: int = 5000) -> Splits[A
 
     Raises:
       FileNotFoundError: when the data set is not prepared.
-      ValueError: for what cannot be read, or too large a validation split.
+      ValueError: for what cannot be read, is not of 8 bits, or would run code; for too large a
+        validation split.
     """
     names = ("train", "test") if validation else ("train", "validation", "test")
     parts = {
@@ -62,7 +78,7 @@ class StoredImages:
     def batch(self, rows: np.ndarray) -> dict[str, Any]:
         """The given rows as "x", uint8 `[batch, height, width, channels]`."""
         read = self.records.__getitems__(self.rows[rows].tolist())
-        return {"x": np.stack([record["image"] for record in read])}
+        return {"x": _images([record["image"] for record in read], rows, "image")}
 
 
 def tfds_stored_images(name: str, folder: str, validation: int, test: str) -> Splits[StoredImages]:
@@ -76,7 +92,7 @@ def tfds_stored_images(name: str, folder: str, validation: int, test: str) -> Sp
 
     Raises:
       FileNotFoundError: when the data set is not prepared.
-      ValueError: for what cannot be read.
+      ValueError: for what cannot be read, or would run code.
     """
     sources = _sources(name, folder, ("train", test))
     train, held_out = sources["train"], sources[test]
@@ -93,10 +109,13 @@ def tfds_text(name: str, folder: str = "") -> Splits[str]:
 
     Raises:
       FileNotFoundError: when the data set is not prepared.
-      ValueError: for what cannot be read.
+      ValueError: for what cannot be read, or would run code.
     """
     splits = _read(name, folder, ("train", "validation", "test"), "text")
-    return Splits(*(b"".join(columns["text"]).decode() for columns in splits.values()))
+    try:
+        return Splits(*(b"".join(columns["text"]).decode() for columns in splits.values()))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{name}: expected a text in UTF-8, got {error.reason}") from error
 
 
 def _held_out(examples: int, validation: int) -> tuple[np.ndarray, np.ndarray]:
@@ -113,8 +132,18 @@ def _held_out(examples: int, validation: int) -> tuple[np.ndarray, np.ndarray]:
 def _labelled(name: str, columns: dict[str, list[Any]]) -> Arrays:
     """Images, with their labels if there are any."""
     images, labels = columns["image"], columns.get("label")
-    x = stacked(images, [f"{name} {index}" for index in range(len(images))])
+    x = _images(images, np.arange(len(images)), name)
     return Arrays(x, None if labels is None else np.array(labels, np.int32))
+
+
+def _images(images: list[np.ndarray], rows: np.ndarray, name: str) -> np.ndarray:
+    """Images as one array, uint8 `[images, height, width, channels]`."""
+    x = stacked(images, [f"{name} {row}" for row in rows])
+    if x.dtype != np.uint8 or x.ndim != 4:
+        raise ValueError(
+            f"{name}: expected images of 8 bits, got {x.dtype} of shape {list(x.shape[1:])}"
+        )
+    return x
 
 
 def _read(
@@ -139,17 +168,20 @@ def _sources(name: str, folder: str, splits: tuple[str, ...]) -> dict[str, Any]:
     prepared = sorted(path.parent for path in paths if "incomplete" not in path.parent.name)
     if not prepared:
         raise FileNotFoundError(
-            f"{name}: expected a prepared data set in {root}, got none; to prepare it: {prepare}"
+            f"{name}: expected a prepared data set in {root}, got none; name the folder that it "
+            f"lies in (--data.dir FOLDER, or TFDS_DATA_DIR), or prepare it: {prepare}"
         )
     if len(prepared) > 1:
         found = ", ".join(str(path.relative_to(root)) for path in prepared)
         raise ValueError(f"{name}: expected one prepared version, got {found}; name one of them")
     sources: dict[str, Any] = {}
     try:
+        _check_description(prepared[0])
         with _without_advice():
             builder: Any = tfds.builder_from_directory(prepared[0])
             for split, info in builder.info.splits.items():
                 if split in splits and info.num_examples:
+                    _check_shards(info)
                     sources[split] = builder.as_data_source(split)
     except Exception as error:  # such as TFRecords, which only TensorFlow reads
         raise ValueError(
@@ -161,6 +193,43 @@ def _sources(name: str, folder: str, splits: tuple[str, ...]) -> dict[str, Any]:
             f"{name}: expected examples in the splits {', '.join(splits)}, got none in {missing[0]}"
         )
     return sources
+
+
+def _check_description(folder: Path) -> None:
+    """Raises unless the features are TFDS's own: it imports the module of each that is named."""
+
+    def checked(pairs: list[tuple[str, Any]]) -> None:
+        for key, value in pairs:
+            named = key in ("pythonClassName", "python_class_name", "type") and value is not None
+            if named and not FEATURE_CLASS.fullmatch(value):
+                raise ValueError(f"a feature {value!r}, which is none of TFDS and could run code")
+            if key in ("json", "content") and isinstance(value, str):  # features within a text
+                json.loads(value, object_pairs_hook=checked)
+            if ".." in key or key.startswith("/"):
+                raise ValueError(f"a feature {key!r}, whose file lies elsewhere")
+
+    for name in ("features.json", "dataset_info.json"):
+        if (size := (folder / name).stat().st_size) > DESCRIPTION_LIMIT:
+            raise ValueError(f"{name} of {size:,} bytes, more than {DESCRIPTION_LIMIT:,}")
+    json.loads((folder / "features.json").read_bytes(), object_pairs_hook=checked)
+
+
+def _check_shards(split: Any) -> None:
+    """Raises unless the files of a split lie in its folder and hold the records that it claims."""
+    template = split.filename_template
+    if not FILE_TEMPLATE.fullmatch(template.template):
+        raise ValueError(f"a template {template.template!r} of files")
+    for index, claimed in enumerate(split.shard_lengths):
+        file = Path(
+            template.relative_filepath(shard_index=index, num_shards=len(split.shard_lengths))
+        )
+        if file.is_absolute() or ".." in file.parts:
+            raise ValueError(f"a file {str(file)!r}, which lies elsewhere")
+        reader = ArrayRecordReader(str(template.data_dir / file))
+        records = reader.num_records()
+        reader.close()
+        if records != claimed:
+            raise ValueError(f"{records:,} records in {file}, which should hold {claimed:,}")
 
 
 def _columns(name: str, split: str, source: Any, feature: str) -> dict[str, list[Any]]:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from ar_jax.data import Characters, tfds_images, tfds_stored_images, tfds_text
-from tests.prepared_data import png, write, write_images, write_text
+from tests.mutations import mutated
+from tests.prepared_data import FEATURES, png, write, write_images, write_text
 
 REAL = pytest.mark.skipif("TFDS_DATA_DIR" not in os.environ, reason="needs prepared data sets")
 
@@ -77,7 +78,7 @@ def test_a_version_can_be_named_and_must_be_where_there_are_several(tmp_path):
 def test_absent_data_is_said_to_be_in_one_line_with_how_to_get_it(name, tmp_path, monkeypatch):
     monkeypatch.setattr("socket.socket", None)  # without asking any server
     (tmp_path / "mnist" / "3.0.1").mkdir(parents=True)
-    message = f"{name}: expected a prepared data set in {tmp_path}, got none; to prepare it"
+    message = f"{name}: expected a prepared data set in {tmp_path}, got none; name the folder"
     for read in (tfds_images, tfds_text):
         with pytest.raises(FileNotFoundError, match=message) as error:
             read(name, str(tmp_path))
@@ -145,9 +146,165 @@ def test_a_damaged_record_is_named_by_split_and_index(tmp_path):
 def test_a_missing_file_of_records_is_an_error_of_one_line(tmp_path):
     folder = write_images(tmp_path, "mnist", train=random_images(9), test=random_images(2))
     (folder / "mnist-train.array_record-00000-of-00001").unlink()
-    with pytest.raises(ValueError, match="mnist: expected readable records") as error:
+    message = "mnist: expected array_record files .*, got .* No such file"
+    with pytest.raises(ValueError, match=message) as error:
         tfds_images("mnist", str(tmp_path), validation=1)
     assert "\n" not in str(error.value)
+
+
+DICT, IMAGE = f"{FEATURES}.features_dict.FeaturesDict", f"{FEATURES}.image_feature.Image"
+HOSTILE = {
+    "at the top": {"pythonClassName": "hostile.Feature", "featuresDict": {"features": {}}},
+    "in a dictionary": {
+        "pythonClassName": DICT,
+        "featuresDict": {"features": {"x": {"pythonClassName": "hostile.Feature", "text": {}}}},
+    },
+    "by the other spelling": {
+        "python_class_name": DICT,
+        "features_dict": {"features": {"x": {"python_class_name": "hostile.Feature", "text": {}}}},
+    },
+    "in the old form": {
+        "type": DICT,
+        "content": {"x": {"type": "hostile.Feature", "content": {}}},
+    },
+    "as JSON in JSON": {
+        "pythonClassName": DICT,
+        "jsonFeature": {
+            "json": json.dumps({"x": {"type": "hostile.Feature", "content": {}}}),
+        },
+    },
+    "as a message in JSON": {
+        "type": DICT,
+        "proto_cls": "tensorflow_datasets.FeaturesDict",
+        "content": json.dumps(
+            {"features": {"x": {"pythonClassName": "hostile.Feature", "text": {}}}}
+        ),
+    },
+    "in a sequence": {
+        "pythonClassName": f"{FEATURES}.sequence_feature.Sequence",
+        "sequence": {"feature": {"pythonClassName": "hostile.Feature", "text": {}}},
+    },
+    "by a name that only begins well": {
+        "pythonClassName": f"{FEATURES}.hostile.../hostile",
+        "featuresDict": {"features": {}},
+    },
+}
+
+
+@pytest.mark.parametrize("features", HOSTILE.values(), ids=HOSTILE)
+def test_a_description_that_names_a_class_of_its_own_runs_no_code(features, tmp_path, monkeypatch):
+    (tmp_path / "hostile.py").write_text("raise SystemExit('code of the data set ran')")
+    monkeypatch.syspath_prepend(tmp_path)
+    folder = write_images(tmp_path, "mnist", train=random_images(3), test=random_images(3))
+    (folder / "features.json").write_text(json.dumps(features))
+    with pytest.raises(ValueError, match=r"mnist: .* none of TFDS and could run code") as error:
+        tfds_images("mnist", str(tmp_path), validation=1)
+    assert "\n" not in str(error.value)
+    assert "hostile" not in sys.modules
+
+
+def test_a_class_that_is_named_twice_is_checked_twice(tmp_path):
+    folder = write_images(tmp_path, "mnist", train=random_images(3), test=random_images(3))
+    text = (folder / "features.json").read_text().strip()
+    (folder / "features.json").write_text('{"pythonClassName": "hostile.Feature", ' + text[1:])
+    with pytest.raises(ValueError, match="could run code"):
+        tfds_images("mnist", str(tmp_path), validation=1)
+
+
+def test_the_module_that_a_description_names_is_not_imported(tmp_path, monkeypatch):
+    (tmp_path / "hostile.py").write_text("raise SystemExit('code of the data set ran')")
+    monkeypatch.syspath_prepend(tmp_path)
+    change_info(
+        write_images(tmp_path, "mnist", train=random_images(3), test=random_images(3)),
+        lambda info: info | {"moduleName": "hostile"},
+    )
+    assert len(tfds_images("mnist", str(tmp_path), validation=1).train) == 2
+    assert "hostile" not in sys.modules
+
+
+def change_info(folder, change):
+    path = folder / "dataset_info.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"filepathTemplate": "../{DATASET}-{SPLIT}"}, "which lies elsewhere"),
+        ({"filepathTemplate": "/etc/{DATASET}-{SPLIT}"}, "which lies elsewhere"),
+        ({"filepathTemplate": "{SPLIT:>99999999999}"}, "a template .* of files"),
+        ({"filepathTemplate": "{SPLIT.__class__}"}, "a template .* of files"),
+        ({"shardLengths": ["4"]}, "3 records in .*, which should hold 4"),
+        ({"shardLengths": [str(2**62)]}, "3 records in .*, which should hold 4,611,686"),
+        ({"shardLengths": ["-3"]}, "which should hold -3"),
+        ({"shardLengths": ["1"] * 3}, "got .* No such file"),
+    ],
+)
+def test_files_that_lie_elsewhere_or_hold_less_than_claimed_are_refused(change, message, tmp_path):
+    change_info(
+        write_images(tmp_path, "mnist", train=random_images(3), test=random_images(3)),
+        lambda info: info | {"splits": [split | change for split in info["splits"]]},
+    )
+    with pytest.raises(ValueError, match=f"mnist: expected array_record files in .*{message}"):
+        tfds_images("mnist", str(tmp_path), validation=1)
+
+
+@pytest.mark.parametrize("name", ["../mnist", "a/../../mnist"])
+def test_a_name_that_leads_elsewhere_is_refused(name, tmp_path):
+    change_info(
+        write_images(tmp_path, "mnist", train=random_images(3), test=random_images(3)),
+        lambda info: info | {"name": name},
+    )
+    with pytest.raises(ValueError, match="mnist: expected array_record files in"):
+        tfds_images("mnist", str(tmp_path), validation=1)
+
+
+def test_a_description_of_many_megabytes_is_refused_unread(tmp_path):
+    folder = write_images(tmp_path, "mnist", train=random_images(3), test=random_images(3))
+    with (folder / "features.json").open("ab") as file:
+        file.truncate(2**24 + 1)
+    with pytest.raises(ValueError, match=r"features.json of 16,777,217 bytes, more than"):
+        tfds_images("mnist", str(tmp_path), validation=1)
+
+
+def test_images_of_more_than_8_bits_are_refused(tmp_path):
+    features = {
+        "image": {
+            "pythonClassName": f"{FEATURES}.tensor_feature.Tensor",
+            "tensor": {"shape": {"dimensions": ["1"] * 3}, "dtype": "int64"},
+        }
+    }
+    parts = {"train": [{"image": 7}] * 3, "test": [{"image": 7}]}
+    write(tmp_path / "wide" / "1.0.0", features, parts)
+    message = r"expected images of 8 bits, got int64 of shape \[1, 1, 1\]"
+    with pytest.raises(ValueError, match=message):
+        tfds_images("wide", str(tmp_path), validation=1)
+    stored = tfds_stored_images("wide", str(tmp_path), validation=1, test="test")
+    with pytest.raises(ValueError, match=message):
+        stored.train.batch(np.arange(2))
+
+
+def test_a_text_that_is_not_utf_8_is_refused_by_its_name(tmp_path):
+    features = {"text": {"pythonClassName": f"{FEATURES}.text_feature.Text", "text": {}}}
+    parts = {split: [{"text": b"\xff"}] for split in ("train", "validation", "test")}
+    write(tmp_path / "play" / "1.0.0", features, parts)
+    with pytest.raises(ValueError, match="play: expected a text in UTF-8, got invalid start byte"):
+        tfds_text("play", str(tmp_path))
+
+
+def test_a_damaged_description_gives_the_data_set_or_a_value_error(tmp_path):
+    """300 descriptions with bytes changed, cut out or doubled, by a seed that never changes."""
+    folder = write_images(tmp_path, "mnist", train=random_images(3), test=random_images(3))
+    rng = np.random.default_rng(0)
+    for name in ("features.json", "dataset_info.json"):
+        whole = (folder / name).read_bytes()
+        for _ in range(150):
+            (folder / name).write_bytes(mutated(whole, rng))
+            try:
+                assert tfds_images("mnist", str(tmp_path), validation=1).test.x.dtype == np.uint8
+            except ValueError as error:
+                assert "mnist" in str(error)
+        (folder / name).write_bytes(whole)
 
 
 def test_an_image_of_another_shape_is_named_by_split_and_index(tmp_path):
