@@ -22,7 +22,6 @@ from array_record.python.array_record_module import ArrayRecordReader
 from ar_jax.data.files import one_line
 from ar_jax.data.sources import Arrays, Splits, stacked
 
-
 DESCRIPTION_LIMIT = 2**24
 """Bytes of a file that describes a data set."""
 

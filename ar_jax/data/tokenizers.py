@@ -1,7 +1,8 @@
 """Text as integers, and back."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from ar_jax.checks import check_integers, check_positive
+from ar_jax.data.files import one_line, read_text
+
+CONTENT_LIMIT = 2**27
+"""Bytes of a `tokenizer.json`."""
 
 
 class Tokenizer(Protocol):
@@ -126,7 +131,8 @@ class BPE:
     By the library `tokenizers`, which the extra "text" installs.
 
     Attributes:
-      content: of a `tokenizer.json`, as the library writes it.
+      content: of a `tokenizer.json`, as the library writes it: at most 128 MiB, with ids below
+        2^20. A pattern in it that splits texts is given up after 10^7 steps without a match.
 
     Raises:
       ValueError: when it is none of bytes, or one that does not give every text back.
@@ -135,6 +141,7 @@ class BPE:
     content: str = field(repr=False)
 
     def __post_init__(self) -> None:
+        _check_content(self.content)
         model = json.loads(self._tokenizer.to_str())["model"]
         alphabet = _library().pre_tokenizers.ByteLevel.alphabet()
         if model["type"] != "BPE" or model["dropout"] or not set(alphabet) <= set(model["vocab"]):
@@ -174,8 +181,17 @@ class BPE:
 
     @classmethod
     def load(cls, path: Path | str) -> "BPE":
-        """Reads a `tokenizer.json`, of `save` or of a checkpoint such as GPT-2's."""
-        return cls(Path(path).read_text(encoding="utf-8"))
+        """Reads a `tokenizer.json`, of `save` or of a checkpoint such as GPT-2's.
+
+        Raises:
+          FileNotFoundError: when there is no such file.
+          ValueError: when it is no such tokenizer.
+        """
+        try:
+            return cls(read_text(path, CONTENT_LIMIT))
+        except ValueError as error:
+            named = str(error).startswith(str(path))
+            raise error if named else ValueError(f"{path}, {error}") from error
 
     def save(self, path: Path | str) -> None:
         """Writes a `tokenizer.json`."""
@@ -189,7 +205,8 @@ class BPE:
     def encode(self, text: str) -> np.ndarray:
         """int32 `[symbols]`, 0 ... vocabulary - 1, without marks of a beginning or an end."""
         text.encode()  # refuses half of a surrogate pair, as `Bytes` does
-        tokens = self._tokenizer.encode(text, add_special_tokens=False).ids
+        with _told():
+            tokens = self._tokenizer.encode(text, add_special_tokens=False).ids
         if (back := self._decode(tokens)) != text:
             pairs = enumerate(zip(text, back, strict=False))
             place = next((i for i, (a, b) in pairs if a != b), min(len(text), len(back)))
@@ -205,19 +222,47 @@ class BPE:
         return self._decode(np.asarray(tokens).tolist())
 
     def _decode(self, tokens: list[int]) -> str:
-        return self._tokenizer.decode(tokens, skip_special_tokens=False)
+        with _told():
+            return self._tokenizer.decode(tokens, skip_special_tokens=False)
 
     @cached_property
     def _tokenizer(self) -> Any:
         library = _library()
-        try:
+        with _told():
             tokenizer = library.Tokenizer.from_str(self.content)
-        except Exception as error:  # the library raises no narrower one
-            reason = " ".join(str(error).split())
-            raise ValueError(f"content: expected that of a tokenizer.json, got {reason}") from error
         tokenizer.no_padding()
         tokenizer.no_truncation()
         return tokenizer
+
+
+def _check_content(content: str) -> None:
+    """Raises where the library would take long, or much memory: it counts up to the largest id."""
+    if len(content) > CONTENT_LIMIT:
+        raise ValueError(f"content: expected at most {CONTENT_LIMIT:,} characters, got more")
+    with _told():
+        stated = json.loads(content)
+        vocabulary = stated["model"]["vocab"]
+        ids = [*vocabulary.values(), *(token["id"] for token in stated.get("added_tokens") or ())]
+        if not all(type(number) is int and 0 <= number < 2**20 for number in ids):
+            raise ValueError("ids that are no integers from 0 to 2^20 - 1")
+        if len(set(vocabulary.values())) < len(vocabulary):
+            raise ValueError("two symbols of one id")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Raises ValueError for what the content makes Python or the library raise.
+
+    The library is written in Rust, whose panics are no `Exception`.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        raise ValueError(
+            f"content: expected that of a tokenizer.json, got {one_line(error)}"
+        ) from error
 
 
 def _library() -> Any:

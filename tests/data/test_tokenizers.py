@@ -1,3 +1,4 @@
+import gzip
 import json
 from collections import Counter
 from itertools import pairwise
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from ar_jax.contexts import Tokens
 from ar_jax.data import BPE, Bytes, Characters, prompts
+from tests.mutations import check_damaged
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 VERSE = ["low low low low low", "lower lower", "newest newest newest", "widest widest widest"]
@@ -163,6 +165,90 @@ def test_a_tokenizer_that_does_not_give_every_text_back_is_refused(bpe, change, 
         content[key] = (content[key] or {}) | value
     with pytest.raises(ValueError, match=message):
         BPE(json.dumps(content))
+
+
+def test_a_byte_order_mark_before_a_tokenizer_is_left_out(bpe, tmp_path):
+    (tmp_path / "tokenizer.json").write_bytes(b"\xef\xbb\xbf" + bpe.content.encode())
+    assert BPE.load(tmp_path / "tokenizer.json") == bpe
+
+
+def test_a_tokenizer_that_is_absent_or_too_large_is_named(tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match=r"tokenizer.json: expected a file"):
+        BPE.load(tmp_path / "tokenizer.json")
+    monkeypatch.setattr("ar_jax.data.tokenizers.CONTENT_LIMIT", 1000)
+    (tmp_path / "tokenizer.json.gz").write_bytes(gzip.compress(bytes(10**5), mtime=0))
+    with pytest.raises(ValueError, match=r"tokenizer.json.gz: expected at most 1,000 bytes"):
+        BPE.load(tmp_path / "tokenizer.json.gz")
+    with pytest.raises(ValueError, match="content: expected at most 1,000 characters"):
+        BPE("[" * 1001)
+
+
+def changed(bpe, *path_and_value):
+    """The content with a value put in place of another."""
+    content = json.loads(bpe.content)
+    *path, key, value = path_and_value
+    part = content
+    for name in path:
+        part = part[name]
+    part[key] = value
+    return json.dumps(content)
+
+
+ADDED = {"special": True, "normalized": False, "lstrip": False, "rstrip": False}
+ADDED |= {"single_word": False, "content": "<end>"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("model", "vocab", "a", 2**32 - 2), "ids that are no integers from 0 to 2.20 - 1"),
+        (("model", "vocab", "a", 2**40), "ids that are no integers"),
+        (("model", "vocab", "a", -1), "ids that are no integers"),
+        (("model", "vocab", "a", 1.5), "ids that are no integers"),
+        (("model", "vocab", "a", True), "ids that are no integers"),
+        (("model", "vocab", "a", 0), "two symbols of one id"),
+        (("added_tokens", [ADDED | {"id": 2**31}]), "ids that are no integers"),
+        (("added_tokens", [{}]), "'id'"),
+        (("added_tokens", 5), "not iterable"),
+        (("model", "vocab", [["a", -1.0]]), "no attribute"),
+        (("model", None), "not subscriptable"),
+        (("model", "merges", [["a", "no such symbol"]]), "out of vocabulary"),
+        (("model", "type", "Unigram"), ""),
+        (("decoder", {"type": "Unknown"}), ""),
+    ],
+)
+def test_a_vocabulary_that_is_none_is_refused(bpe, change, message):
+    with pytest.raises(ValueError, match=f"content: expected .*, got .*{message}") as error:
+        BPE(changed(bpe, *change))
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("content", ["[" * 10**5, "{}", "[]", "null", "", '"', "{", "\ud800"])
+def test_json_that_is_no_tokenizer_is_refused(content):
+    with pytest.raises(ValueError, match=r"content: expected that of a tokenizer.json, got"):
+        BPE(content)
+
+
+def test_a_pattern_that_never_ends_is_given_up(bpe, capfd):
+    """As the library's panics are none of Python's exceptions; it also prints them."""
+    pattern = {"Regex": "(a*)*(a*)*(a*)*(a*)*[^a]{1000}"}
+    split = {"type": "Split", "pattern": pattern, "behavior": "Isolated", "invert": False}
+    last = json.loads(bpe.content)["pre_tokenizer"]
+    slow = {"type": "Sequence", "pretokenizers": [split, last]}
+    tokenizer = BPE(changed(bpe, "pre_tokenizer", slow))
+    with pytest.raises(ValueError, match=r"content: expected that of a tokenizer.json, got Onig"):
+        tokenizer.encode("a" * 40)
+    capfd.readouterr()
+
+
+def test_a_damaged_file_gives_a_tokenizer_or_a_value_error(bpe, tmp_path, capfd):
+    bpe.save(tmp_path / "tokenizer.json")
+    check_damaged(BPE.load, tmp_path / "tokenizer.json", lambda got: 256 <= got.vocabulary < 2**20)
+    small = BPE.train([], 256).content.replace(" ", "")
+    small = json.dumps(json.loads(small) | {"model": json.loads(small)["model"] | {"vocab": {}}})
+    (tmp_path / "small.json").write_text(small)  # of which most is not the vocabulary
+    check_damaged(BPE.load, tmp_path / "small.json", lambda got: False)
+    capfd.readouterr()
 
 
 @pytest.mark.parametrize(

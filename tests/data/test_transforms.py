@@ -70,6 +70,48 @@ def test_dequantisation_noise_is_uniform():
     # by chance below with odds of 3e-5
 
 
+@pytest.mark.parametrize("start", [-(2**16), 2**16 - 1, 2**15, 0])
+def test_dequantised_values_of_16_bits_fill_their_unit(start):
+    x = np.full(20_000, start)
+    noise = dequantise(x, np.random.default_rng(0)).astype(float) - start  # exact in float64
+    assert noise.min() >= 0
+    assert noise.max() < 1
+    assert len(np.unique(noise)) >= 128
+    # The mean is that of a uniform law: within 5.5 deviations, but with odds of 4e-8, and half of
+    # the spacing of float32 there.
+    assert abs(noise.mean() - 0.5) < 5.5 * np.sqrt(1 / 12 / len(x)) + 1 / 256
+
+
+@pytest.mark.parametrize("x", [[2**24 + 1], [2**16], [-(2**16) - 1], [2**63 - 1], [0.5]])
+def test_what_float32_cannot_tell_apart_is_not_dequantised(x):
+    with pytest.raises(ValueError, match=r"x: expected integers -65536 ... 65535, got"):
+        dequantise(np.array(x), np.random.default_rng(0))
+
+
+@pytest.mark.parametrize(
+    "x", [np.ones(3, np.float32), np.full(3, 4095), np.ones(3, bool), np.ones(3, np.int8)]
+)
+def test_transforms_of_bytes_refuse_everything_else(x):
+    rng = np.random.default_rng(0)
+    message = f"x: expected uint8, 0 ... 255, got {x.dtype}; scale it to that range"
+    transforms = (lambda: binarise(x, rng), lambda: grey_levels(x, 4))
+    for transform in (*transforms, lambda: Arrays(x).transformed(binarise, 0)):
+        with pytest.raises(ValueError, match=message):
+            transform()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32, np.uint16, np.uint8])
+def test_mu_law_is_of_16_bits_only(dtype):
+    with pytest.raises(ValueError, match=r"x: expected int16, -32768 ... 32767, got"):
+        mu_law(np.ones(3, dtype))
+
+
+@pytest.mark.parametrize("codes", [[0.5], [-1], [256]])
+def test_codes_that_mu_law_does_not_have_are_refused(codes):
+    with pytest.raises(ValueError, match=r"codes: expected integers 0 ... 255, got"):
+        mu_law_inverse(np.array(codes))
+
+
 @pytest.mark.parametrize("levels", [2, 3, 16, 17, 255, 256])
 def test_grey_levels_are_in_order_and_of_equal_width(levels):
     grey = grey_levels(BYTES, levels)
