@@ -200,7 +200,7 @@ def _check_description(folder: Path) -> None:
     def checked(pairs: list[tuple[str, Any]]) -> None:
         for key, value in pairs:
             named = key in ("pythonClassName", "python_class_name", "type") and value is not None
-            if named and not FEATURE_CLASS.fullmatch(value):
+            if named and not FEATURE_CLASS.fullmatch(str(value)):
                 raise ValueError(f"a feature {value!r}, which is none of TFDS and could run code")
             if key in ("json", "content") and isinstance(value, str):  # features within a text
                 json.loads(value, object_pairs_hook=checked)

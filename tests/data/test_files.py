@@ -86,7 +86,7 @@ def test_fasta_may_be_compressed(tmp_path):
     ],
 )
 def test_what_is_no_fasta_is_refused(content, message, tmp_path):
-    (tmp_path / "a.fasta").write_text(content)
+    (tmp_path / "a.fasta").write_text(content, encoding="utf-8")
     with pytest.raises(ValueError, match=message) as error:
         read_fasta(tmp_path / "a.fasta")
     assert one_line(error)
@@ -177,7 +177,7 @@ def test_what_is_no_sequence_is_named_by_its_line(content, message, tmp_path):
 
 
 def test_which_symbols_a_sequence_may_hold_can_be_chosen(tmp_path):
-    (tmp_path / "a.fasta").write_text(">a\nM*K.\n")
+    (tmp_path / "a.fasta").write_text(">a\nM*K.\n", encoding="utf-8")
     assert read_fasta(tmp_path / "a.fasta", symbols="*.") == [("a", "M*K.")]
     with pytest.raises(ValueError, match=r"sequence of letters, got '\*'"):
         read_fasta(tmp_path / "a.fasta", symbols="")

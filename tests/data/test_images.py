@@ -250,7 +250,7 @@ def images_in(folder, count, seed):
 
 def test_a_folder_of_images_is_read_in_the_order_of_names(tmp_path):
     images = images_in(tmp_path, 3, seed=0)
-    (tmp_path / "notes.txt").write_text("not an image")
+    (tmp_path / "notes.txt").write_text("not an image", encoding="utf-8")
     arrays, classes = read_images(tmp_path)
     np.testing.assert_array_equal(arrays.x, images)
     assert arrays.y is None
@@ -299,7 +299,7 @@ def test_images_beside_sub_folders_of_images_are_refused(tmp_path):
 
 
 def test_a_file_in_place_of_a_folder_of_images_is_refused(tmp_path):
-    (tmp_path / "a.txt").write_text("text")
+    (tmp_path / "a.txt").write_text("text", encoding="utf-8")
     with pytest.raises(ValueError, match=r"a.txt: expected a folder, got a file"):
         read_images(tmp_path / "a.txt")
 

@@ -193,10 +193,12 @@ HOSTILE = {
 
 @pytest.mark.parametrize("features", HOSTILE.values(), ids=HOSTILE)
 def test_a_description_that_names_a_class_of_its_own_runs_no_code(features, tmp_path, monkeypatch):
-    (tmp_path / "hostile.py").write_text("raise SystemExit('code of the data set ran')")
+    (tmp_path / "hostile.py").write_text(
+        "raise SystemExit('code of the data set ran')", encoding="utf-8"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     folder = write_images(tmp_path, "mnist", train=random_images(3), test=random_images(3))
-    (folder / "features.json").write_text(json.dumps(features))
+    (folder / "features.json").write_text(json.dumps(features), encoding="utf-8")
     with pytest.raises(ValueError, match=r"mnist: .* none of TFDS and could run code") as error:
         tfds_images("mnist", str(tmp_path), validation=1)
     assert "\n" not in str(error.value)
@@ -205,14 +207,18 @@ def test_a_description_that_names_a_class_of_its_own_runs_no_code(features, tmp_
 
 def test_a_class_that_is_named_twice_is_checked_twice(tmp_path):
     folder = write_images(tmp_path, "mnist", train=random_images(3), test=random_images(3))
-    text = (folder / "features.json").read_text().strip()
-    (folder / "features.json").write_text('{"pythonClassName": "hostile.Feature", ' + text[1:])
+    text = (folder / "features.json").read_text(encoding="utf-8").strip()
+    (folder / "features.json").write_text(
+        '{"pythonClassName": "hostile.Feature", ' + text[1:], encoding="utf-8"
+    )
     with pytest.raises(ValueError, match="could run code"):
         tfds_images("mnist", str(tmp_path), validation=1)
 
 
 def test_the_module_that_a_description_names_is_not_imported(tmp_path, monkeypatch):
-    (tmp_path / "hostile.py").write_text("raise SystemExit('code of the data set ran')")
+    (tmp_path / "hostile.py").write_text(
+        "raise SystemExit('code of the data set ran')", encoding="utf-8"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     change_info(
         write_images(tmp_path, "mnist", train=random_images(3), test=random_images(3)),
@@ -224,7 +230,7 @@ def test_the_module_that_a_description_names_is_not_imported(tmp_path, monkeypat
 
 def change_info(folder, change):
     path = folder / "dataset_info.json"
-    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    path.write_text(json.dumps(change(json.loads(path.read_text(encoding="utf-8")))))
 
 
 @pytest.mark.parametrize(
