@@ -230,7 +230,8 @@ def test_the_module_that_a_description_names_is_not_imported(tmp_path, monkeypat
 
 def change_info(folder, change):
     path = folder / "dataset_info.json"
-    path.write_text(json.dumps(change(json.loads(path.read_text(encoding="utf-8")))))
+    info = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps(change(info)), encoding="utf-8")
 
 
 @pytest.mark.parametrize(

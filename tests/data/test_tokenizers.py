@@ -246,7 +246,7 @@ def test_a_damaged_file_gives_a_tokenizer_or_a_value_error(bpe, tmp_path, capfd)
     check_damaged(BPE.load, tmp_path / "tokenizer.json", lambda got: 256 <= got.vocabulary < 2**20)
     small = BPE.train([], 256).content.replace(" ", "")
     small = json.dumps(json.loads(small) | {"model": json.loads(small)["model"] | {"vocab": {}}})
-    (tmp_path / "small.json").write_text(small)  # of which most is not the vocabulary
+    (tmp_path / "small.json").write_text(small, encoding="utf-8")  # most is not the vocabulary
     check_damaged(BPE.load, tmp_path / "small.json", lambda got: False)
     capfd.readouterr()
 
