@@ -1,51 +1,56 @@
-"""Checkpoints of the train state, on Orbax."""
+"""Checkpoints of the train state."""
 
 import math
+import warnings
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
-from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from ar_jax.checks import check_parameters
+from ar_jax.training import snapshot
+from ar_jax.training.parallel import any_process, first_process
+from ar_jax.training.snapshot import Contents, DamagedError
 from ar_jax.training.state import TrainState
 
 
 class Checkpoints:
     """The train states saved in a folder: the latest ones, and the best on the validation split.
 
-    Saving goes on in the background; leaving the `with` block waits for it.
+    Saving goes on in the background; leaving the `with` block waits for it. A kill at any moment
+    leaves whole checkpoints only. What fails while saving is raised by the next `save` or at the
+    end of the block, and that step then counts as not saved.
+
+    A damaged checkpoint is told in a warning, and left where it is: `latest` and `best` are of the
+    others. All but the content of the arrays is checked here, the arrays when they are restored.
+    Nothing in the folder is trusted; `ar_jax.training.snapshot` tells the bounds.
 
     Args:
-      folder: where they are; made if missing.
+      folder: where they are; made by the first `save` if missing.
       keep: how many of the latest to keep, besides the best.
+
+    Raises:
+      ValueError: when there are checkpoints, all of them damaged.
+      OSError: when the folder cannot be read.
     """
 
     def __init__(self, folder: Path, keep: int = 2) -> None:
-        self._folder = folder
-
-        def rank(metrics: dict[str, float]) -> Any:
-            """Of equal ones the first is the best, of those never validated the last."""
-            validation, step = metrics["validation"], metrics["step"]
-            return validation, step if validation < math.inf else -step
-
-        self._manager = ocp.CheckpointManager(
-            folder.absolute(),
-            item_handlers=ocp.StandardCheckpointHandler(),
-            options=ocp.CheckpointManagerOptions(
-                best_fn=rank,
-                best_mode="min",
-                preservation_policy=preservation_policy.AnyPreservationPolicy(
-                    [
-                        preservation_policy.LatestN(keep),
-                        preservation_policy.BestN(get_metric_fn=rank, reverse=True, n=1),
-                    ]
-                ),
-            ),
-        )
+        self._folder, self._keep = folder, keep
+        self._saved: dict[int, Contents] = {}
+        self._damage: dict[int, str] = {}
+        self._writer = ThreadPoolExecutor(1, "checkpoint")
+        self._writing: tuple[int, Future[set[int]]] | None = None
+        for step in snapshot.steps(folder):
+            try:
+                self._saved[step] = self._contents(step)
+            except DamagedError as error:
+                self._damage[step] = str(error)
+        for step in self._damage:
+            self._tell(step)
 
     def __enter__(self) -> Self:
         return self
@@ -56,17 +61,30 @@ class Checkpoints:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._manager.close()
+        failed = None
+        try:
+            self._wait()
+        except OSError as reason:
+            failed = reason
+        self._writer.shutdown()
+        if any_process(failed is not None, together=kind is None):  # all wait for the first one
+            raise failed or OSError(f"{self._folder}: the first process could not save there")
 
     @property
     def latest(self) -> int | None:
         """The last step that was saved, if any."""
-        return self._manager.latest_step()
+        return max(self._saved, default=None)
 
     @property
     def best(self) -> int | None:
         """The saved step with the lowest validation loss, the last if none was validated."""
-        return self._manager.best_step()
+
+        def rank(step: int) -> tuple[float, int]:
+            """Of equal ones the first is the best, of those never validated the last."""
+            validation = self._saved[step].validation
+            return (math.inf, -step) if validation is None else (validation, step)
+
+        return min(self._saved, key=rank, default=None)
 
     def save(
         self,
@@ -75,77 +93,150 @@ class Checkpoints:
         unread: Sequence[Mapping[str, Any]] = (),
         seconds: Mapping[str, float] | None = None,
     ) -> None:
-        """Saves a state under its step.
+        """Saves a state under its step; what stands there already is moved aside.
 
         Args:
           state: the state.
           validation: its loss, lower is better; left out, any that was validated is better.
           unread: scalars of the last steps that no record of the metrics tells yet.
           seconds: the times of the run so far.
+
+        Raises:
+          OSError: when the state before could not be saved, e.g. on a full disk.
+          ValueError: when a number is not finite.
         """
-        self._manager.save(
-            int(state.step),
-            args=ocp.args.StandardSave(_storable(state)),
-            metrics={"validation": validation, "step": int(state.step)},
-            custom_metadata={
-                "unread": [{k: float(v) for k, v in row.items()} for row in unread],
-                "seconds": dict(seconds or {}),
-            },
+        self._wait()
+        step = int(state.step)
+        contents = Contents(
+            step,
+            None if validation == math.inf else float(validation),
+            [{name: float(value) for name, value in row.items()} for row in unread],
+            {name: float(value) for name, value in (seconds or {}).items()},
         )
+        arrays = {name: np.array(leaf) for name, leaf in _named(jax.device_get(_bits(state)))}
+        self._saved[step] = contents
+        old = self._saved.keys() - {*sorted(self._saved)[-self._keep :], self.best}
+        self._writing = step, self._writer.submit(self._write, contents, arrays, old)
+
+    def _write(self, contents: Contents, arrays: dict[str, np.ndarray], old: set[int]) -> set[int]:
+        """Writes a checkpoint, then deletes old ones, and returns their steps."""
+        if first_process():
+            snapshot.remove_unfinished(self._folder)
+            snapshot.write(self._folder / str(contents.step), contents, arrays)
+            for step in old:
+                snapshot.remove(self._folder / str(step))
+        return old
+
+    def _wait(self) -> None:
+        """Waits for what is being written, and raises what failed."""
+        if self._writing is None:
+            return
+        step, writing = self._writing
+        wait([writing])
+        self._writing = None
+        try:
+            old = writing.result()
+        except (OSError, ValueError):
+            del self._saved[step]
+            raise
+        for gone in old:
+            del self._saved[gone]
 
     def unread(self, step: int) -> list[dict[str, float]]:
         """The scalars that were saved beside the state of a step."""
-        return self._beside(step).get("unread", [])
+        return [dict(row) for row in self._saved[step].unread]
 
     def seconds(self, step: int) -> dict[str, float]:
         """The times that were saved beside the state of a step."""
-        return self._beside(step).get("seconds", {})
-
-    def _beside(self, step: int) -> dict[str, Any]:
-        return self._manager.metadata(step).custom_metadata or {}
+        return dict(self._saved[step].seconds)
 
     def restore(self, like: TrainState, step: int | None = None) -> TrainState:
-        """Reads a state, into memory of the host.
+        """Reads a state, into memory of the host, and compares it with its digests.
 
         Args:
           like: a state of the same model and optimizer, e.g. from `init_state`.
-          step: which one; the latest if None.
+          step: which one; the latest if None, or the one before if that is damaged, with a warning.
 
         Raises:
           FileNotFoundError: when there is no such checkpoint.
-          ValueError: when its arrays are not those of `like`.
+          ValueError: when its arrays are not those of `like`, or it is damaged: that of `step`, or
+            all; parameters that are not finite are damaged, too.
         """
-        saved = sorted(self._manager.all_steps())
-        if not saved or step not in (None, *saved):
+        self._wait()
+        if not self._saved or step not in (None, *self._saved, *self._damage):
             wanted = "a checkpoint" if step is None else f"a checkpoint of step {step}"
             raise FileNotFoundError(
-                f"{self._folder}: expected {wanted}, got those of steps {saved}"
+                f"{self._folder}: expected {wanted}, got those of steps {sorted(self._saved)}"
             )
-        step = saved[-1] if step is None else step
-        like = _storable(like)
-        expected, got = _arrays(like), _arrays(self._manager.item_metadata(step).tree)
-        for name in sorted(expected.keys() | got.keys()):
-            if expected.get(name) != got.get(name):
+        wanted = max(self._saved) if step is None else step
+        try:
+            return self._read(like, wanted)
+        except DamagedError as error:
+            self._saved.pop(wanted, None)
+            self._damage[wanted] = str(error)
+        if step is None:
+            self._tell(wanted)
+            return self.restore(like)
+        advice = "no other is left"
+        if self.best is not None:
+            advice = f"move {self._folder / str(step)} away to use step {self.best}, the next best"
+        raise ValueError(f"checkpoint of step {step} is damaged: {self._damage[step]}; {advice}")
+
+    def _tell(self, step: int) -> None:
+        """Warns of a damaged checkpoint; raises ValueError when no other is left."""
+        if not self._saved:
+            raise ValueError(
+                f"{self._folder}: expected a checkpoint that can be read, got none; "
+                + "; ".join(self._damage.values())
+                + "; move them away to start anew"
+            )
+        warnings.warn(
+            f"checkpoint of step {step} is damaged: {self._damage[step]}; it stays where it is, "
+            f"and the last good one is that of step {max(self._saved)}",
+            stacklevel=3,
+        )
+
+    def _contents(self, step: int) -> Contents:
+        folder = self._folder / str(step)
+        contents = snapshot.read_contents(folder)
+        if contents.step != step:
+            raise DamagedError(f"{folder}: expected step {step}, got {contents.step}")
+        return contents
+
+    def _read(self, like: TrainState, step: int) -> TrainState:
+        """Raises DamagedError when it is not as it was saved, ValueError when not as `like`."""
+        folder, like = self._folder / str(step), _bits(like)
+        contents = self._contents(step)
+        expected = dict(_named(like))
+        told = {name: _described(leaf.shape, leaf.dtype) for name, leaf in expected.items()}
+        got = {name: _described(**array) for name, array in contents.arrays.items()}
+        for name in sorted(told.keys() | got.keys()):
+            if told.get(name) != got.get(name):
                 raise ValueError(
-                    f"checkpoint of step {step}, {name}: expected "
-                    f"{expected.get(name, 'no such array')}, as in this configuration, "
+                    f"checkpoint of step {step}, {ascii(name)[1:-1][:200]}: expected "
+                    f"{told.get(name, 'no such array')}, as in this configuration, "
                     f"got {got.get(name, 'no such array')}"
                 )
-        restored = self._manager.restore(step, args=ocp.args.StandardRestore(like))
-        state = cast(TrainState, restored)
+        arrays = snapshot.read_arrays(folder, contents, expected)
+        state = jax.tree.unflatten(jax.tree.structure(like), [arrays[name] for name in expected])
+        if state.step != step:
+            raise DamagedError(f"{folder}, step: expected {step}, got {state.step}")
+        try:
+            check_parameters({"params": state.params, "ema": state.ema})
+        except ValueError as error:
+            raise DamagedError(f"{folder}, {error}") from None
         return state.replace(key=jax.random.wrap_key_data(state.key))
 
 
-def _storable(state: TrainState) -> TrainState:
-    """In memory of the host, the bits of the random key in its place."""
-    return jax.device_get(state.replace(key=jax.random.key_data(state.key)))
+def _bits(state: TrainState) -> TrainState:
+    """With the bits of the random key in its place."""
+    return state.replace(key=jax.random.key_data(state.key))
 
 
-def _arrays(tree: Any) -> dict[str, str]:
-    """What each array of a tree is."""
-    return {
-        jax.tree_util.keystr(path, simple=True, separator="."): (
-            f"shape {list(leaf.shape)} of {np.dtype(leaf.dtype)}"
-        )
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    }
+def _named(tree: Any) -> list[tuple[str, Any]]:
+    """The arrays of a tree with their names."""
+    return [(snapshot.name(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
+
+
+def _described(shape: Sequence[int], dtype: Any, **others: Any) -> str:
+    return f"shape {list(shape)} of {dtype}"
