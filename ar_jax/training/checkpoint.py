@@ -113,7 +113,7 @@ class Checkpoints:
             [{name: float(value) for name, value in row.items()} for row in unread],
             {name: float(value) for name, value in (seconds or {}).items()},
         )
-        arrays = {name: np.array(leaf) for name, leaf in _named(jax.device_get(_bits(state)))}
+        arrays = {name: np.asarray(leaf) for name, leaf in _named(jax.device_get(_bits(state)))}
         self._saved[step] = contents
         old = self._saved.keys() - {*sorted(self._saved)[-self._keep :], self.best}
         self._writing = step, self._writer.submit(self._write, contents, arrays, old)
@@ -213,7 +213,7 @@ class Checkpoints:
         for name in sorted(told.keys() | got.keys()):
             if told.get(name) != got.get(name):
                 raise ValueError(
-                    f"checkpoint of step {step}, {ascii(name)[1:-1][:200]}: expected "
+                    f"{folder}, {ascii(name)[1:-1][:200]}: expected "
                     f"{told.get(name, 'no such array')}, as in this configuration, "
                     f"got {got.get(name, 'no such array')}"
                 )

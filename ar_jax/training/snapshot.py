@@ -86,7 +86,13 @@ def _array(value: Any) -> bool:
     match value:
         case {"dtype": str(dtype), "shape": list(shape), "sha256": str(), **others}:
             sizes = all(type(size) is int and 0 <= size < 2**63 for size in shape)
-            return len(dtype) <= 32 and len(shape) <= 64 and sizes and not others
+            return (
+                dtype.isidentifier()
+                and len(dtype) <= 32
+                and len(shape) <= 64
+                and sizes
+                and not others
+            )
     return False
 
 
