@@ -182,7 +182,10 @@ DAMAGES = [
     (ARRAYS, lambda path: path.write_bytes(path.read_bytes() + b"0")),
     *((CONTENTS, harm) for harm in (truncate, empty, os.remove, make_link, put_100_in_its_place)),
     (CONTENTS, lambda path: path.write_bytes(b"\0" * 4096)),
-    (CONTENTS, lambda path: path.write_text(path.read_text().replace("2.0", "0.5"))),  # validation
+    (
+        CONTENTS,
+        lambda path: path.write_bytes(path.read_bytes().replace(b"2.0", b"0.5")),
+    ),  # validation
     *((FOLDER, harm) for harm in (empty, make_file, make_link, put_100_in_its_place)),
 ]
 
@@ -219,7 +222,7 @@ def test_names_that_are_no_step_are_left_alone_and_an_empty_folder_300_is_named(
     for name in ("007", "200.replaced", "-1", "1e3", "²", "200.0123456789abcdef.tmp.d"):
         (saved / name).mkdir()
     for name in (".DS_Store", "+5", "notes.txt"):
-        (saved / name).write_text("7")
+        (saved / name).write_bytes(b"7")
     with Checkpoints(saved) as checkpoints:
         assert checkpoints.latest == 200
     (saved / "300").mkdir()

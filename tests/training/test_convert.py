@@ -42,7 +42,7 @@ def test_old_checkpoints_are_refused_until_they_are_converted(old):
     with pytest.raises(ValueError, match=message):
         Checkpoints(old)
     command = [sys.executable, "-m", "ar_jax.training.convert", str(old)]
-    said = subprocess.run(command, capture_output=True, text=True, check=True)
+    said = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
     assert (said.stdout, said.stderr) == ("converted step 7\nconverted step 9\n", "")
     with Checkpoints(old) as checkpoints:
         assert checkpoints.latest == checkpoints.best == 9

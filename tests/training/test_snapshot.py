@@ -141,7 +141,7 @@ def test_500_random_changes_are_named_or_change_nothing(kept, file):
 def forge(folder, told):
     """Writes contents with the digest that belongs to them."""
     digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-    (folder / "7" / snapshot.CONTENTS).write_text(json.dumps(told | {"sha256": digest}))
+    (folder / "7" / snapshot.CONTENTS).write_bytes(json.dumps(told | {"sha256": digest}).encode())
 
 
 WRONG = {
@@ -163,7 +163,7 @@ WRONG_ARRAY = {
 
 def forgeries():
     """All that `checkpoint.json` may be, well signed."""
-    told = json.loads((KEPT / "7" / snapshot.CONTENTS).read_text())
+    told = json.loads((KEPT / "7" / snapshot.CONTENTS).read_bytes())
     del told["sha256"]
     array = "params.dense.kernel"
     for missing in told:
@@ -195,7 +195,7 @@ def test_contents_that_are_wrong_but_well_signed_are_named_without_large_memory(
     ids=lambda text: text[:16],
 )
 def test_json_of_another_kind_is_named(kept, text):
-    (kept / "7" / snapshot.CONTENTS).write_text(text)
+    (kept / "7" / snapshot.CONTENTS).write_bytes(text.encode())
     assert named(kept)
 
 
@@ -206,7 +206,7 @@ def test_what_is_above_its_size_is_not_read(kept):
     ):
         read(kept)
     tracemalloc.start()
-    told = json.loads((KEPT / "7" / snapshot.CONTENTS).read_text()) | {"size": 2**40}
+    told = json.loads((KEPT / "7" / snapshot.CONTENTS).read_bytes()) | {"size": 2**40}
     del told["sha256"]
     forge(kept, told)
     os.truncate(kept / "7" / snapshot.ARRAYS, 2**40)
