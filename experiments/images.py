@@ -12,11 +12,11 @@ import numpy as np
 from PIL import Image
 
 import ar_jax as ar
-from ar_jax.data import Arrays, Splits, binarise, grey_levels, read_image, tfds_images
+from ar_jax.data import Arrays, Splits, binarise, grey_levels, read_image, read_npy, tfds_images
 from ar_jax.training import Muon, Training
 from experiments.blocks import by_blocks
 from experiments.figures import draw_images
-from experiments.run import Data, Experiment, Sample, asked, read_bytes
+from experiments.run import Data, Experiment, Sample, asked
 
 CLASSES = 10
 
@@ -205,10 +205,7 @@ class GreyImages(ImageExperiment):
             return read_image(path)[None].astype(np.int32)
         if path.suffix != ".npy":
             raise ValueError(f"files: expected .png or .npy, got {path}")
-        try:
-            images = np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
-        except (ValueError, EOFError, OSError) as error:
-            raise ValueError(f"{path}: expected an array, got {error}") from error
+        images = read_npy(path)
         if images.dtype != np.uint8 or images.ndim != 4:
             raise ValueError(
                 f"{path}: expected uint8 [images, height, width, channels], got {images.dtype} "

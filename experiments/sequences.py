@@ -12,22 +12,37 @@ from ar_jax.data import Chunks, Splits, shuffled_split
 from ar_jax.decoding import Processor, lengths
 
 
-def windows_of_pieces(pieces: Sequence[np.ndarray], window: int, debug: bool) -> Splits[Chunks]:
+def windows_of_pieces(
+    path: str, pieces: Sequence[np.ndarray], window: int, debug: bool
+) -> Splits[Chunks]:
     """A tenth of the pieces validates, a tenth tests, chosen once; the others train.
 
     Windows run on from one piece into the next. In training they begin anywhere.
 
     Args:
+      path: where the pieces come from, for the error.
       pieces: `[steps, ...]` each.
       window: steps of an event.
       debug: keep 20 windows of each part.
+
+    Raises:
+      ValueError: when there are fewer than 10 pieces, or a part has less than a window.
     """
     tenth = len(pieces) // 10
     if not tenth:
-        raise ValueError(f"data.path: expected at least 10 pieces, got {len(pieces)}")
+        raise ValueError(
+            f"{path}: expected at least 10 pieces, of which one validates and one tests, got "
+            f"{len(pieces)}"
+        )
     rows = shuffled_split(len(pieces), validation=tenth, test=tenth)
     end = 20 * window if debug else None
     parts = rows.map(lambda part: np.concatenate([pieces[row] for row in part])[:end])
+    for name, part in vars(parts).items():
+        if len(part) < window:
+            raise ValueError(
+                f"{path}: expected at least {window} steps, one window, in the {name} part, got "
+                f"{len(part)}; give more or longer pieces"
+            )
     return Splits(
         Chunks(parts.train, window),
         Chunks(parts.validation, window, stride=window),

@@ -29,6 +29,9 @@ from experiments.run import Experiment, Sample, main
 from experiments.sequences import continue_sequence, windows_of_pieces
 
 RATE, WINDOW, BLOCK = 8000, 2048, 16
+ADDRESS = (
+    "https://downloads.asterisk.org/pub/telephony/sounds/asterisk-core-sounds-en-wav-current.tar.gz"
+)
 
 
 def block_transformer() -> ar.AutoregressiveModel:
@@ -90,12 +93,12 @@ class Speech(Experiment):
     def splits(self) -> Splits:
         if not self.data.path:
             raise ValueError(
-                "data.path: expected a folder of recordings or an .npz file, got none; --help "
-                "tells where to find some"
+                "data.path: expected a folder of recordings or an .npz file, got none: --data.path "
+                f"FOLDER, e.g. of {ADDRESS}, unpacked"
             )
         recordings = read_recordings(self.data.path, RATE).values()
         codes = [mu_law(recording).astype(np.int32) for recording in recordings]
-        return windows_of_pieces(codes, WINDOW, self.debug)
+        return windows_of_pieces(self.data.path, codes, WINDOW, self.debug)
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
         silence = np.zeros(BLOCK, np.int16)

@@ -30,7 +30,7 @@ from ar_jax.data import Splits, read_recordings, read_wav
 from ar_jax.training import AdamW, Cosine, Training
 from experiments.run import Experiment, Sample, main
 from experiments.sequences import windows_of_pieces
-from experiments.speech import RATE, Recordings, SampleSpeech
+from experiments.speech import ADDRESS, RATE, Recordings, SampleSpeech
 
 WINDOW, BASE = 2048, 256
 
@@ -69,9 +69,13 @@ class SpeechSamples(Experiment):
     @cached_property
     def splits(self) -> Splits:
         if not self.data.path:
-            raise ValueError("data.path: expected a folder of recordings or an .npz file, got none")
+            raise ValueError(
+                "data.path: expected a folder of recordings or an .npz file, got none: --data.path "
+                f"FOLDER, e.g. of {ADDRESS}, unpacked"
+            )
         recordings = read_recordings(self.data.path, RATE).values()
-        return windows_of_pieces([digits(each) for each in recordings], WINDOW, self.debug)
+        pieces = [digits(each) for each in recordings]
+        return windows_of_pieces(self.data.path, pieces, WINDOW, self.debug)
 
     @property
     def example(self) -> Mapping[str, np.ndarray]:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from ar_jax.checks import check_floats, check_shape
 from ar_jax.data import (
     Splits,
     continuous_columns,
@@ -21,6 +22,9 @@ TableName = Literal["electricity", "breast_cancer", "wine"]
 FOLDS: dict[TableName, int] = {"electricity": 1, "breast_cancer": 5, "wine": 5}
 """How many of five folds are trained: the first one tests 74 days already."""
 
+DAYS = 13
+"""Fewer cannot be dealt out: a fifth tests, a tenth of the others validates."""
+
 NATS = "test_nats.txt"
 """File of a run: the mean of -log p(x) of each group of the test part."""
 
@@ -30,8 +34,9 @@ class Loads:
     """Where the loads are; scikit-learn brings the other tables.
 
     Attributes:
-      electricity: an `.npz` of `load` `[quarter hours, profiles]`, `profile` (their names) and
-        `time` (`[quarter hours]`, texts that begin with the date in ten characters).
+      electricity: SimBench's loads of a year (pip install simbench), an `.npz` of `load`
+        `[quarter hours, profiles]`, `profile` (their names) and `time` (`[quarter hours]`, texts
+        that begin with the date in ten characters).
     """
 
     electricity: str = ""
@@ -113,18 +118,41 @@ def read_table(name: TableName, loads: Loads) -> Table:
     """
     if name == "electricity":
         if not loads.electricity:
-            raise ValueError("electricity: expected an .npz of loads, got none; see --help")
-        arrays = read_npz(loads.electricity)
-        if missing := {"load", "profile", "time"} - arrays.keys():
-            raise ValueError(f"{loads.electricity}: expected an array `{missing.pop()}`, got none")
-        values, columns = arrays["load"].astype(float), arrays["profile"]
-        groups = arrays["time"].astype("U10")
+            raise ValueError(
+                "data.electricity: expected an .npz of loads, got none: --data.electricity FILE "
+                "(--electricity FILE for all tables), filled from SimBench as --help tells"
+            )
+        values, columns, groups = read_loads(loads.electricity)
     else:
         bunch = getattr(imported("sklearn.datasets"), f"load_{name}")()
         values, columns, groups = bunch.data, bunch.feature_names, np.arange(len(bunch.data))
     kept = continuous_columns(values)
     values = spread_over_resolution(values[:, kept], np.random.default_rng(0))
     return Table(values, [str(columns[i]) for i in kept], groups)
+
+
+def read_loads(path: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The loads `[rows, profiles]`, the names of the profiles, and the day of each row.
+
+    Raises:
+      FileNotFoundError: when there is no such file.
+      ValueError: when its arrays do not fit together, a load is no finite number, or days are few.
+    """
+    arrays = read_npz(path)
+    if missing := {"load", "profile", "time"} - arrays.keys():
+        raise ValueError(f"{path}: expected an array {min(missing)}, got {', '.join(arrays)}")
+    load, profile, time = arrays["load"], arrays["profile"], arrays["time"]
+    check_shape(f"{path}, load", load, (len(time), len(profile)))
+    check_floats(f"{path}, load", load)
+    for name, texts in (("profile", profile), ("time", time)):
+        if texts.dtype.kind != "U" or texts.ndim != 1:
+            raise ValueError(
+                f"{path}, {name}: expected texts, got {texts.dtype} {list(texts.shape)}"
+            )
+    days = time.astype("U10")
+    if (count := len(np.unique(days))) < DAYS:
+        raise ValueError(f"{path}, time: expected at least {DAYS} days, got {count}")
+    return load.astype(float), profile, days
 
 
 def imported(module: str) -> Any:

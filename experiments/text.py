@@ -7,8 +7,9 @@ python -m experiments.text compress FILES --to X.arj           by the trained mo
 python -m experiments.text decompress X.arj --to FOLDER        and back
 python -m experiments.text --data.path kjv.txt.gz --debug      the same in seconds
 
-The data is any one text; its last 100,000 bytes test, and as many before them validate. Nothing in
-the model knows of a length, so that what was trained on windows codes streams of any length.
+The data is any one text; its last 100,000 bytes test (of a short one a tenth), and as many before
+them validate. Nothing in the model knows of a length, so that what was trained on windows codes
+streams of any length.
 """
 
 import dataclasses
@@ -131,8 +132,14 @@ class Text(ByteExperiment):
     @cached_property
     def splits(self) -> Splits:
         if not self.data.path:
-            raise ValueError("data.path: expected a text, got none")
+            raise ValueError("data.path: expected a text, got none: --data.path FILE, in UTF-8")
         symbols = Bytes().encode(read_text(self.data.path))
+        if len(symbols) < 10 * WINDOW:
+            raise ValueError(
+                f"{self.data.path}: expected at least {10 * WINDOW:,} bytes, of which a tenth "
+                f"validates and a tenth tests in windows of {WINDOW}, got {len(symbols):,}; give a "
+                "longer text"
+            )
         held_out = min(HELD_OUT, len(symbols) // 10)
         return self.windows(contiguous_split(symbols, validation=held_out, test=held_out))
 

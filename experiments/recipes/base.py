@@ -2,7 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Literal
 
 from ar_jax.evaluation import Likelihood
@@ -94,6 +95,15 @@ class Benchmark:
     def higher_is_better(self) -> bool:
         """Whether figures are log-likelihoods, rather than their negatives."""
         return self.unit.startswith("log-likelihood")
+
+
+@contextmanager
+def known_of(data: str) -> Iterator[None]:
+    """Adds what is known of a data set to the error that says that it is not there."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error}. {data}") from error
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

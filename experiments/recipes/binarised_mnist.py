@@ -23,9 +23,14 @@ from ar_jax.training import AdamW, Muon, Training
 from ar_jax.training.optimizer import Optimizer
 from experiments.blocks import by_blocks
 from experiments.images import BinarisedMnist
-from experiments.recipes.base import Benchmark, MadeUp, Published, Recipe
+from experiments.recipes.base import Benchmark, MadeUp, Published, Recipe, known_of
 
 SHAPE, DRAWS = (28, 28, 1), 5
+
+LAROCHELLE = (
+    "Its address, www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist, is reported "
+    "missing (github.com/jaanaltosaar/variational-autoencoder/issues/31)"
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,7 +72,8 @@ class StaticMnist(MadeUp, BinarisedMnist):
         if self.debug:
             bits = np.random.default_rng(0).integers(0, 2, (600, *SHAPE))
             return Splits(*(Arrays(part.astype(np.int32)) for part in np.split(bits, 3)))
-        fixed = tfds_images("binarized_mnist", self.data.dir, validation=0)
+        with known_of(LAROCHELLE):
+            fixed = tfds_images("binarized_mnist", self.data.dir, validation=0)
         return fixed.map(lambda part: Arrays(part.x.astype(np.int32)))
 
 

@@ -21,10 +21,24 @@ from ar_jax.data import Chunks, Splits, contiguous_split
 from ar_jax.training import AdamW, Cosine, Training
 from experiments.recipes.base import Benchmark, MadeUp, Published, Recipe
 from experiments.shakespeare_transformer import SampleText
-from experiments.text import ByteExperiment, TextFile
+from experiments.text import ByteExperiment
 
 WINDOW, HELD_OUT, CHARACTERS = 512, 5_000_000, 100_000_000
 ADDRESS = "http://mattmahoney.net/dc"
+
+
+@dataclasses.dataclass(frozen=True)
+class Unpacked:
+    """Where the text is.
+
+    Attributes:
+      path: of the file text8 or enwik8, unpacked from http://mattmahoney.net/dc/text8.zip or
+        enwik8.zip there.
+    """
+
+    path: str = ""
+
+    places: ClassVar[tuple[str, ...]] = ("path",)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -37,7 +51,7 @@ class Wikipedia(MadeUp, ByteExperiment):
     """
 
     name: Literal["text8", "enwik8"]
-    data: TextFile = TextFile()
+    data: Unpacked = Unpacked()
 
     sample: ClassVar[SampleText] = SampleText(prompt=" ")
     small_sample: ClassVar[SampleText] = SampleText(prompt=" ", length=20)
@@ -49,7 +63,8 @@ class Wikipedia(MadeUp, ByteExperiment):
             return self.windows(contiguous_split(made_up, 2 * WINDOW, 2 * WINDOW))
         if not self.data.path:
             raise ValueError(
-                f"data.path: expected {self.name}, got none: unpack {ADDRESS}/{self.name}.zip"
+                f"data.path: expected {self.name}, got none: --data.path FILE, which is "
+                f"{ADDRESS}/{self.name}.zip, unpacked"
             )
         text = self.read(Path(self.data.path))
         if len(text) != CHARACTERS:

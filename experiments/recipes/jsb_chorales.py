@@ -18,14 +18,26 @@ import numpy as np
 
 import ar_jax as ar
 from ar_jax import conditionals
-from ar_jax.data import Chunks, Splits
+from ar_jax.data import Chunks, Splits, read_text
 from ar_jax.training import AdamW, Training
 from experiments.figures import draw_images
 from experiments.recipes.base import Benchmark, MadeUp, Published, Recipe
-from experiments.run import Sample, read_bytes
-from experiments.text import TextFile
+from experiments.run import Sample
 
 WINDOW, KEYS, LOWEST = 32, 88, 21
+
+
+@dataclasses.dataclass(frozen=True)
+class PiecesFile:
+    """Where the pieces are.
+
+    Attributes:
+      path: of jsb-chorales-quarter.json, from https://github.com/czhuang/JSB-Chorales-dataset.
+    """
+
+    path: str = ""
+
+    places: ClassVar[tuple[str, ...]] = ("path",)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,7 +48,7 @@ class JsbChorales(MadeUp):
       data: where they are, as JSON.
     """
 
-    data: TextFile = TextFile()
+    data: PiecesFile = PiecesFile()
 
     sample: ClassVar[Sample] = Sample()
 
@@ -56,16 +68,27 @@ class JsbChorales(MadeUp):
     def _rolls(self) -> Splits[np.ndarray]:
         """The pieces of each part, end to end: `[chords, 88]`."""
         if not self.data.path:
-            raise ValueError("data.path: expected jsb-chorales-quarter.json, got none; see --help")
-        path = Path(self.data.path)
+            raise ValueError(
+                "data.path: expected jsb-chorales-quarter.json, got none: --data.path FILE, from "
+                "https://github.com/czhuang/JSB-Chorales-dataset"
+            )
+        path = self.data.path
+        text = read_text(path, limit=2**26)
         try:
-            parts = json.loads(read_bytes(path))
-            return Splits(*(piano_roll(parts[name]) for name in ("train", "valid", "test")))
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+            parts = json.loads(text)
+            rolls = Splits(*(piano_roll(parts[name]) for name in ("train", "valid", "test")))
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(
                 f"{path}: expected train, valid and test, each a list of pieces, which are lists "
                 f"of chords, which are lists of MIDI numbers, got {error!r}"
             ) from error
+        for name, roll in vars(rolls).items():
+            if len(roll) < WINDOW:
+                raise ValueError(
+                    f"{path}: expected at least {WINDOW} chords, one window, in the {name} part, "
+                    f"got {len(roll)}"
+                )
+        return rolls
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
         drawn = ar.sample(
@@ -88,8 +111,8 @@ def piano_roll(pieces: list[list[list[int]]]) -> np.ndarray:
     roll = np.zeros((len(chords), KEYS), np.int32)
     for row, chord in zip(roll, chords, strict=True):
         for note in chord:
-            if not LOWEST <= note < LOWEST + KEYS:
-                raise ValueError(f"note {note}")
+            if not (LOWEST <= note < LOWEST + KEYS and note == int(note)):
+                raise ValueError(f"note {note}, none of {LOWEST} ... {LOWEST + KEYS - 1}")
             row[int(note) - LOWEST] = 1
     return roll
 

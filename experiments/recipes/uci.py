@@ -21,13 +21,13 @@ import jax
 import numpy as np
 
 import ar_jax as ar
-from ar_jax.checks import check_positive
+from ar_jax.checks import check_floats, check_positive
 from ar_jax.conditionals import MADE
-from ar_jax.data import Arrays, Splits, contiguous_split
+from ar_jax.data import Arrays, Splits, contiguous_split, read_npy
+from ar_jax.data.files import one_line
 from ar_jax.flows import Affine
 from ar_jax.training import AdamW, Constant, Training
 from experiments.recipes.base import Benchmark, MadeUp, Published, Recipe
-from experiments.run import Data
 from experiments.tables import SampleRows, flow, made
 
 TableName = Literal["power", "gas", "hepmass", "miniboone", "bsds300"]
@@ -37,10 +37,29 @@ COLUMNS: dict[TableName, int] = {
 }  # fmt: skip
 
 
+SOURCE = (
+    "--data.dir FOLDER, to which https://zenodo.org/records/1161203 was unpacked, with UCI's "
+    "ethylene_CO.txt in gas/"
+)
+
 SPLIT: dict[TableName, str] = {
     "hepmass": "standardised; its own test file",
     "bsds300": "as they are, with their own splits",
 }
+
+
+@dataclasses.dataclass(frozen=True)
+class Tables:
+    """Where the tables are.
+
+    Attributes:
+      dir: folder that the archive of https://zenodo.org/records/1161203 was unpacked to; for GAS,
+        with UCI's ethylene_CO.txt as gas/ethylene_CO.txt.
+    """
+
+    dir: str = ""
+
+    places: ClassVar[tuple[str, ...]] = ("dir",)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,7 +73,7 @@ class UciTable(MadeUp):
 
     model: Any
     table: TableName
-    data: Data = Data()
+    data: Tables = Tables()
 
     sample: ClassVar[SampleRows] = SampleRows()
 
@@ -64,7 +83,7 @@ class UciTable(MadeUp):
             rows = np.random.default_rng(0).standard_normal((600, COLUMNS[self.table]))
             return Splits(*(Arrays(part.astype(np.float32)) for part in np.split(rows, 3)))
         if not self.data.dir:
-            raise ValueError("data.dir: expected the folder of the tables, got none; see --help")
+            raise ValueError(f"data.dir: expected the folder of the tables, got none: {SOURCE}")
         parts = read_table(self.table, Path(self.data.dir))
         if parts.train.shape[1] != COLUMNS[self.table]:
             raise ValueError(
@@ -89,7 +108,7 @@ def read_table(name: TableName, folder: Path) -> Splits[np.ndarray]:
 
     Raises:
       FileNotFoundError: when its file is not there.
-      ValueError: when h5py is missing.
+      ValueError: when it holds no such table, or h5py is missing.
     """
     match name:
         case "power":
@@ -106,15 +125,29 @@ def read_table(name: TableName, folder: Path) -> Splits[np.ndarray]:
         case "miniboone":
             return standardised(tenths(load(folder / "miniboone" / "data.npy")))
         case "bsds300":
-            path = existing(folder / "BSDS300" / "BSDS300.hdf5")
-            try:
-                h5py = import_module("h5py")
-            except ImportError as error:
-                raise ValueError("h5py: expected it, for BSDS300: pip install 'ar_jax[uci]'") from (
-                    error
-                )
-            with h5py.File(path) as file:
-                return Splits(*(np.array(file[part]) for part in ("train", "validation", "test")))
+            return bsds300(existing(folder / "BSDS300" / "BSDS300.hdf5"))
+
+
+def bsds300(path: Path) -> Splits[np.ndarray]:
+    """The three parts of the file, as they are."""
+    try:
+        h5py = import_module("h5py")
+    except ImportError as error:
+        raise ValueError(
+            "h5py: expected it to be installed, for BSDS300: pip install 'ar_jax[uci]'"
+        ) from error
+    try:
+        with h5py.File(path) as file:
+            stored = [file[part] for part in ("train", "validation", "test")]
+            size = sum(part.nbytes for part in stored)
+            if size > 2 * path.stat().st_size:  # a part may claim what is not there
+                raise ValueError(f"{size:,} bytes, more than the file holds")
+            parts = [np.array(part) for part in stored]
+    except Exception as error:  # h5py raises many kinds of them
+        raise ValueError(
+            f"{path}: expected train, validation and test, got {one_line(error)}"
+        ) from error
+    return Splits(*(checked(path, part) for part in parts))
 
 
 def power(values: np.ndarray) -> np.ndarray:
@@ -164,16 +197,35 @@ def standardised(parts: Splits[np.ndarray]) -> Splits[np.ndarray]:
 
 
 def load(path: Path, **options: Any) -> np.ndarray:
-    """The numbers of a file of numpy's, or of a text, float64."""
+    """The numbers of a file of numpy's, or of a text, float64 `[rows, columns]`."""
     if existing(path).suffix == ".npy":
-        return np.load(path, allow_pickle=False).astype(float)
-    return np.loadtxt(path, **options)
+        values = read_npy(path)
+    else:
+        try:
+            values = np.loadtxt(path, ndmin=2, encoding="utf-8-sig", **options)
+        except ValueError as error:
+            raise ValueError(f"{path}: expected rows of numbers, got {one_line(error)}") from error
+    if len(values) < 20:
+        raise ValueError(f"{path}: expected at least 20 rows, to deal out, got {len(values)}")
+    return checked(path, values)
+
+
+def checked(path: Path, values: np.ndarray) -> np.ndarray:
+    """The values as float64, if they are a table.
+
+    Raises:
+      ValueError: when they are not rows of finite numbers.
+    """
+    if values.ndim != 2 or values.shape[1] < 4:
+        raise ValueError(f"{path}: expected at least 4 columns, got shape {list(values.shape)}")
+    check_floats(str(path), values)
+    return values.astype(float)
 
 
 def existing(path: Path) -> Path:
     """The path, if there is a file."""
     if not path.is_file():
-        raise FileNotFoundError(f"data.dir: expected {path}, got no such file; see --help")
+        raise FileNotFoundError(f"data.dir: expected {path}, got no such file: {SOURCE}")
     return path
 
 
