@@ -43,7 +43,7 @@ class Checkpoints:
         self._saved: dict[int, Contents] = {}
         self._damage: dict[int, str] = {}
         self._writer = ThreadPoolExecutor(1, "checkpoint")
-        self._writing: tuple[int, Future[set[int]]] | None = None
+        self._writing: tuple[int, Contents | None, set[int], Future[None]] | None = None
         for step in snapshot.steps(folder):
             try:
                 self._saved[step] = self._contents(step)
@@ -63,7 +63,7 @@ class Checkpoints:
     ) -> None:
         failed = None
         try:
-            self._wait()
+            self.wait()
         except OSError as reason:
             failed = reason
         self._writer.shutdown()
@@ -93,7 +93,7 @@ class Checkpoints:
         unread: Sequence[Mapping[str, Any]] = (),
         seconds: Mapping[str, float] | None = None,
     ) -> None:
-        """Saves a state under its step; what stands there already is moved aside.
+        """Saves a state under its step, in place of a good one; a damaged one is moved aside.
 
         Args:
           state: the state.
@@ -105,7 +105,7 @@ class Checkpoints:
           OSError: when the state before could not be saved, e.g. on a full disk.
           ValueError: when a number is not finite.
         """
-        self._wait()
+        self.wait()
         step = int(state.step)
         contents = Contents(
             step,
@@ -114,33 +114,47 @@ class Checkpoints:
             {name: float(value) for name, value in (seconds or {}).items()},
         )
         arrays = {name: np.asarray(leaf) for name, leaf in _named(jax.device_get(_bits(state)))}
+        before = self._saved.get(step)
         self._saved[step] = contents
         old = self._saved.keys() - {*sorted(self._saved)[-self._keep :], self.best}
-        self._writing = step, self._writer.submit(self._write, contents, arrays, old)
+        writing = self._writer.submit(self._write, contents, arrays, old, before is not None)
+        self._writing = step, before, old, writing
 
-    def _write(self, contents: Contents, arrays: dict[str, np.ndarray], old: set[int]) -> set[int]:
-        """Writes a checkpoint, then deletes old ones, and returns their steps."""
-        if first_process():
-            snapshot.remove_unfinished(self._folder)
-            snapshot.write(self._folder / str(contents.step), contents, arrays)
-            for step in old:
-                snapshot.remove(self._folder / str(step))
-        return old
+    def _write(
+        self, contents: Contents, arrays: dict[str, np.ndarray], old: set[int], again: bool
+    ) -> None:
+        """Writes a checkpoint, then deletes old ones and the good one that stood in its place."""
+        if not first_process():
+            return
+        snapshot.remove_unfinished(self._folder)
+        replaced = snapshot.write(self._folder / str(contents.step), contents, arrays)
+        if replaced and again:
+            snapshot.remove(replaced)
+        for step in old:
+            snapshot.remove(self._folder / str(step))
 
-    def _wait(self) -> None:
-        """Waits for what is being written, and raises what failed."""
+    def wait(self) -> None:
+        """Waits until what was saved is on the disk.
+
+        Raises:
+          OSError: when it cannot be written; then it does not count as saved.
+        """
         if self._writing is None:
             return
-        step, writing = self._writing
+        step, before, old, writing = self._writing
         wait([writing])
         self._writing = None
-        try:
-            old = writing.result()
-        except (OSError, ValueError):
+        if error := writing.exception():
             del self._saved[step]
-            raise
+            if before:
+                self._saved[step] = before
+            raise error
         for gone in old:
             del self._saved[gone]
+
+    def validated(self, step: int) -> bool:
+        """Whether the state of a step was saved with its validation."""
+        return self._saved[step].validation is not None
 
     def unread(self, step: int) -> list[dict[str, float]]:
         """The scalars that were saved beside the state of a step."""
@@ -162,7 +176,7 @@ class Checkpoints:
           ValueError: when its arrays are not those of `like`, or it is damaged: that of `step`, or
             all; parameters that are not finite are damaged, too.
         """
-        self._wait()
+        self.wait()
         if not self._saved or step not in (None, *self._saved, *self._damage):
             wanted = "a checkpoint" if step is None else f"a checkpoint of step {step}"
             raise FileNotFoundError(

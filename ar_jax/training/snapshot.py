@@ -113,15 +113,16 @@ def name(path: jax.tree_util.KeyPath) -> str:
     return jax.tree_util.keystr(path, simple=True, separator=".")
 
 
-def write(folder: Path, contents: Contents, arrays: Mapping[str, np.ndarray]) -> None:
+def write(folder: Path, contents: Contents, arrays: Mapping[str, np.ndarray]) -> Path | None:
     """Writes a checkpoint; its folder appears when all is on the disk.
-
-    What stands in its place is moved aside, to `NAME.replaced`.
 
     Args:
       folder: of this checkpoint; its parent is made if missing.
       contents: all but `size` and `arrays`, which are found here.
       arrays: by name.
+
+    Returns:
+      Where to what stood in its place was moved, `NAME.replaced`; None if nothing did.
 
     Raises:
       OSError: when it cannot be written; nothing is left of it.
@@ -148,10 +149,10 @@ def write(folder: Path, contents: Contents, arrays: Mapping[str, np.ndarray]) ->
         if len(text) > LIMIT:
             raise ValueError(f"{CONTENTS}: expected at most {LIMIT:,} bytes, got {len(text):,}")
         durable.write(new / CONTENTS, text)
-        if os.path.lexists(folder):
-            folder.rename(_aside(folder))
+        aside = folder.rename(_aside(folder)) if os.path.lexists(folder) else None
         new.rename(folder)
         durable.sync_folder(folder.parent)
+        return aside
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(folder)) from error
     finally:
@@ -168,7 +169,7 @@ def remove(folder: Path) -> None:
 def remove_unfinished(folder: Path) -> None:
     """Deletes what writers and removers that were killed have left in the folder of all."""
     for path in folder.glob("*.tmp"):
-        if re.fullmatch(r"[0-9]+\.[0-9a-f]{16}\.tmp", path.name):
+        if re.fullmatch(r"[0-9].*\.[0-9a-f]{16}\.tmp", path.name):
             shutil.rmtree(path)
 
 

@@ -236,16 +236,26 @@ def test_names_that_are_no_step_are_left_alone_and_an_empty_folder_300_is_named(
     assert before.items() <= content(saved).items()
 
 
-def test_a_folder_that_is_moved_aside_again_gets_a_name_of_its_own(saved, state):
+def test_a_good_checkpoint_is_replaced_by_another_of_its_step(saved, state):
     with Checkpoints(saved) as checkpoints:
-        for count in range(2, 4):
-            first = content(saved / "200")
-            checkpoints.save(at_step(state, 200), count)
-            checkpoints.restore(state)  # waits
-    assert {path.name for path in saved.iterdir()} == {
-        "100", "200", "200.replaced", "200.replaced-2",
-    }  # fmt: skip
-    assert content(saved / "200.replaced-2") == first
+        assert checkpoints.validated(200)
+        checkpoints.save(at_step(state, 300))
+        assert not checkpoints.validated(300)
+        checkpoints.save(at_step(state, 300), 0.5)
+        assert checkpoints.validated(300)
+        checkpoints.wait()
+        assert {path.name for path in saved.iterdir()} == {"200", "300"}
+    with Checkpoints(saved) as checkpoints:
+        assert checkpoints.best == 300
+
+
+def test_what_is_moved_aside_again_gets_a_name_of_its_own(saved, state):
+    for _ in range(2):
+        empty(saved / "200")
+        with newest_is_100(), Checkpoints(saved) as checkpoints:
+            checkpoints.save(at_step(state, 200))
+    names = {path.name for path in saved.iterdir()}
+    assert names == {"100", "200", "200.replaced", "200.replaced-2"}
 
 
 def test_what_a_kill_left_unfinished_is_deleted_by_the_next_save(saved, state):
@@ -335,6 +345,10 @@ def test_a_disk_that_is_full_is_named_and_the_step_is_not_counted_as_saved(saved
         checkpoints.save(at_step(state, 300), 0.1)
         with pytest.raises(OSError, match=reason):
             checkpoints.save(at_step(state, 400), 0.1)
+        assert (checkpoints.latest, checkpoints.best) == (200, 100)
+        checkpoints.save(at_step(state, 200), 0.1)
+        with pytest.raises(OSError, match=reason.replace("300", "200")):
+            checkpoints.wait()
         assert (checkpoints.latest, checkpoints.best) == (200, 100)
         with pytest.raises(OSError, match=reason), checkpoints:
             checkpoints.save(at_step(state, 300), 0.1)
