@@ -1,4 +1,4 @@
-"""The same model over longer events."""
+"""The same model over events of another length."""
 
 import dataclasses
 from typing import Any
@@ -11,11 +11,14 @@ from ar_jax.contexts import Condition, count_of
 from ar_jax.model import AutoregressiveModel, Variables
 from ar_jax.orderings import Raster
 
+BEYOND = 2**24
+"""Steps that no window reaches back: caches that are still larger at twice as many keep all."""
+
 
 def lengthen(
     model: AutoregressiveModel, variables: Variables, length: int, condition: Condition = None
 ) -> AutoregressiveModel:
-    """The same model over longer events, for texts without an end in sight.
+    """The same model over events of another length, for texts without an end in sight.
 
         longer = ar.lengthen(model, variables, 100_000)
         for step in ar.stream(longer, variables, key, batch_size=1): ...
@@ -27,7 +30,7 @@ def lengthen(
     Args:
       model: over events `(n,)`, or `(n, 1, ...)`, in raster order.
       variables: its own.
-      length: n from now on.
+      length: n from now on; shorter ones may be given, too.
       condition: one as the model takes it; None if it needs none.
 
     Raises:
@@ -63,7 +66,8 @@ def lengthen(
             "model: expected parameters that serve events of any length, got some that belong to "
             "a place (of a transformer's positions, Rotary has none)"
         )
-    if caches(longer) != caches(of_length(2 * length)):
+    far = max(length, BEYOND)
+    if caches(of_length(far)) != caches(of_length(2 * far)):
         raise ValueError(
             "conditional: expected one whose memory is bounded (a Transformer with a window), got "
             f"{type(model.conditional).__name__} that keeps all steps"

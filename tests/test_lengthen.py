@@ -5,9 +5,27 @@ import numpy as np
 import pytest
 
 import ar_jax as ar
-from ar_jax.conditionals import GRU, MADE, TCN, Learned, Rotary, Transformer
+from ar_jax.conditionals import (
+    FVSBN,
+    GRU,
+    LRU,
+    LSTM,
+    MADE,
+    NADE,
+    S5,
+    TCN,
+    ImageGPT,
+    Learned,
+    LinearPrediction,
+    Mamba,
+    MaskedTransformer,
+    Rotary,
+    SparseTransformer,
+    Transformer,
+    WaveNet,
+)
 from ar_jax.contexts import FirstToken
-from ar_jax.heads import Categorical
+from ar_jax.heads import Categorical, LogisticDigits
 from ar_jax.orderings import ColumnMajor, Raster
 from ar_jax.testing import random_variables
 
@@ -47,6 +65,46 @@ def test_a_stream_goes_on_beyond_the_event_in_constant_memory(net):
     np.testing.assert_array_equal(drawn, expected[:, 20:])
     cache = jax.eval_shape(lambda: longer.apply(variables, 1, method="init_cache"))
     assert sum(leaf.size for leaf in jax.tree.leaves(cache)) < 200
+
+
+BOUNDED = [
+    SLIDING, SLIDING.clone(window=256), RINGS, GRU(layers=1, width=5), LSTM(layers=1, width=5),
+    LRU(layers=1, width=5), S5(layers=1, width=5), Mamba(layers=1, width=5),
+    WaveNet(layers=9, stacks=1, channels=4, skip_channels=4),
+    LinearPrediction(WaveNet(layers=2, stacks=1, channels=4, skip_channels=4)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("net", BOUNDED, ids=lambda net: type(net).__name__)
+def test_any_length_will_do_shorter_than_a_window_too(net):
+    digits = isinstance(net, LinearPrediction)
+    head = LogisticDigits(base=4) if digits else Categorical(3, embedding=8)
+    event = (300, 2)[: 1 + digits]
+    model = ar.AutoregressiveModel(Raster(event, (1, 2)[: 1 + digits]), net, head)
+    shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, *event), int))
+    variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    for length in (1, 2, 255, 256, 300, 512):
+        assert ar.lengthen(model, variables, length).ordering.length == length
+
+
+@pytest.mark.parametrize(
+    "net",
+    [
+        SLIDING.clone(window=0),
+        SparseTransformer(layers=2, width=8, heads=2),
+        ImageGPT(layers=1, width=8, heads=2),
+        MaskedTransformer(layers=1, width=8, heads=2),
+        MADE((5,)),
+        NADE(5),
+        FVSBN(),
+    ],
+    ids=lambda net: type(net).__name__,
+)
+def test_no_length_will_do_where_all_steps_are_kept_or_have_a_place(net):
+    model, variables = built(net)
+    for length in (1, 2, 8, 10, 512):
+        with pytest.raises(ValueError, match=r"^(conditional: expected|model: expected param)"):
+            ar.lengthen(model, variables, length)
 
 
 @pytest.mark.parametrize(
