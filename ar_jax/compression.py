@@ -5,13 +5,16 @@ Whoever draws x_t from p(x_t | x_<t, y) with a coder's choices finds the events 
 in parallel, or other batches, would round the probabilities differently.
 """
 
+import dataclasses
 import hashlib
 import json
+import re
 import threading
 import zlib
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from reprlib import repr as short
 from typing import Any, ClassVar, NamedTuple, cast
 
 import jax
@@ -25,12 +28,25 @@ from ar_jax.contexts import Condition, count_of, map_condition
 from ar_jax.decoding import example_keys
 from ar_jax.heads import Integers
 from ar_jax.model import Array, AutoregressiveModel, Variables
+from ar_jax.orderings import Ordering
 
 MAGIC = b"\x89ar_jax\n"
-VERSION = 2
+VERSION = 3
 
 WIDEST = 4096
 """The most events that are coded side by side."""
+
+LIMIT = 2**28
+"""The most variables that are coded, unless more are asked for."""
+
+STEPS_PER_BYTE = 64
+"""The most steps of the model for each byte of a payload, which bounds the time of decoding.
+
+Shorter payloads are filled up with zeros.
+"""
+
+ABOUT = 2**24
+"""The most bytes of JSON that are stored besides the events."""
 
 RangeEncoder, RangeDecoder = stream.queue.RangeEncoder, stream.queue.RangeDecoder
 
@@ -53,6 +69,7 @@ def compress(
     *,
     batch_size: int = 256,
     about: Mapping[str, Any] | None = None,
+    limit: int = LIMIT,
     progress: Callable[[float], None] = lambda share: None,
 ) -> bytes:
     """Events as bytes: -log2 p(x | y) bits under the model, and a header of about 400 bytes.
@@ -65,15 +82,19 @@ def compress(
       lengths: `[count]` integers, how many steps of each event are stored, the others come back as
         zeros; None for all. `decompress` needs the same.
       batch_size: how many events are coded side by side.
-      about: what else to store, as JSON can: `read` gives it back before anything is decoded.
+      about: what else to store, as JSON of at most `ABOUT` bytes: `read` gives it back before
+        anything is decoded.
+      limit: refuse more variables; `decompress` needs one as high.
       progress: is told the share that is done.
 
     Raises:
-      ValueError: when x, the condition or the lengths do not fit the model, or its head is over
-        infinitely many values.
+      ValueError: when x, the condition, the lengths or `about` do not fit, or the model's head is
+        over infinitely many values.
     """
     check_positive(batch_size=batch_size)
     model.check(x, condition)
+    check_count(model.ordering, len(x), limit)
+    about = _stored(dict(about or {}))
     count, batch = len(x), min(len(x), batch_size, WIDEST)
     stepper, encoder = Stepper(model, variables, condition, lengths, batch), RangeEncoder()
     steps = model.ordering.to_steps(np.asarray(x, np.int32))
@@ -83,7 +104,9 @@ def compress(
         for t, counts in stepper.steps(first, count):
             stepper.take(t, partial(_encode, encoder, known[:, t], counts))
             progress(_share(first, t, count, batch, len(known[0])))
-    payload = encoder.get_compressed().astype("<u4").tobytes()
+    words = encoder.get_compressed()
+    least = -(-_steps(model.ordering, count, batch) // (4 * STEPS_PER_BYTE))
+    payload = np.pad(words, (0, max(0, least - len(words)))).astype("<u4").tobytes()
     header = {
         "version": VERSION,
         "count": count,
@@ -92,7 +115,7 @@ def compress(
         "events": _checksum(model.ordering.to_event(steps)),
         "size": len(payload),
         "payload": zlib.crc32(payload),
-        "about": dict(about or {}),
+        "about": about,
     }
     written = json.dumps(header).encode()
     sizes = [len(written), zlib.crc32(written)]
@@ -106,10 +129,13 @@ def decompress(
     condition: Condition = None,
     lengths: Array | None = None,
     *,
-    limit: int = 2**28,
+    limit: int = LIMIT,
     progress: Callable[[float], None] = lambda share: None,
 ) -> np.ndarray:
     """The events that `compress` was given.
+
+    The work is bounded before it begins: at most `limit` variables, `STEPS_PER_BYTE` steps of the
+    model for each byte of the payload, and `WIDEST` events, which decides the memory, at once.
 
     Args:
       model: the same.
@@ -117,7 +143,7 @@ def decompress(
       data: what `compress` returned.
       condition: the same.
       lengths: the same.
-      limit: refuse data of more variables, since a few bytes can claim to be any number of events.
+      limit: refuse data of more variables.
       progress: is told the share that is done.
 
     Returns:
@@ -133,14 +159,14 @@ def decompress(
         if given not in (None, count):
             raise ValueError(f"{name}: expected one for each of {count} events, got {given}")
     ordering = model.ordering
-    if count * ordering.length * ordering.step_size > limit:
-        raise ValueError(f"data: expected at most {limit} variables, got {count} events; see limit")
+    check_count(ordering, count, limit, len(payload), batch)
     stepper = Stepper(model, variables, condition, lengths, batch)
+    versions = f"jax {header['jax']} there, jax {jax.__version__} here"
     for name, what in HASHED.items():
         if header[name] != stepper.hashes[name]:
             raise ValueError(
                 f"data: expected {what}, got data of {name} {header[name]}, "
-                f"where there is {stepper.hashes[name]}"
+                f"where there is {stepper.hashes[name]} ({versions})"
             )
     decoder, steps = RangeDecoder(np.frombuffer(payload, "<u4").astype(np.uint32)), []
     for first in range(0, count, batch):
@@ -153,10 +179,51 @@ def decompress(
     if _checksum(x) != header["events"]:
         raise ValueError(
             "data: expected events of the header's checksum, got others: the data was tampered "
-            f"with, or this machine (jax {jax.__version__}) computes other probabilities than that "
-            f"one (jax {header['jax']})"
+            f"with, or this machine computes other probabilities than that one ({versions})"
         )
     return x
+
+
+def check_count(
+    ordering: Ordering, count: int, limit: int = LIMIT, size: int | None = None, batch: int = WIDEST
+) -> None:
+    """Raises ValueError for a number of events that is not coded.
+
+    Args:
+      ordering: of the variables.
+      count: how many events.
+      limit: of all variables.
+      size: bytes of the payload, if there is one.
+      batch: how many events are coded side by side.
+    """
+    given = f"got {count} events of {ordering.length * ordering.step_size}"
+    if not 1 <= count * ordering.length * ordering.step_size <= limit:
+        raise ValueError(f"data: expected 1 ... {limit} variables, {given}; see limit")
+    steps = _steps(ordering, count, batch)
+    if size is not None and steps > STEPS_PER_BYTE * size:
+        raise ValueError(
+            f"data: expected at most {STEPS_PER_BYTE} steps a byte, {given}, in {steps} steps and "
+            f"{size} bytes: the data was tampered with"
+        )
+
+
+def _steps(ordering: Ordering, count: int, batch: int) -> int:
+    """How often the model makes a step."""
+    return -(-count // batch) * ordering.length
+
+
+def _stored(about: dict[str, Any]) -> dict[str, Any]:
+    """The same, which JSON gives back."""
+    try:
+        text = json.dumps(about, allow_nan=False)
+        same = json.loads(text) == about
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"about: expected what JSON can hold, got {short(about)}") from error
+    if not same or len(text) > ABOUT:
+        raise ValueError(
+            f"about: expected what JSON gives back, of at most {ABOUT} bytes, got {short(about)}"
+        )
+    return about
 
 
 HASHED = {
@@ -180,6 +247,8 @@ def read(data: bytes) -> tuple[dict[str, Any], bytes]:
     if data[: len(MAGIC)] != MAGIC or len(data) < start:
         raise ValueError("data: expected compressed events of ar_jax, got something else")
     size, checksum = np.frombuffer(data, "<u4", 2, len(MAGIC)).tolist()
+    if size > ABOUT + 1024:
+        raise ValueError(f"data: expected a header of {ABOUT + 1024} bytes at most, got {size}")
     written, payload = data[start : start + size], data[start + size :]
     if zlib.crc32(written) != checksum or len(written) != size:
         raise ValueError("data: expected a header of its checksum, got a damaged one")
@@ -189,10 +258,12 @@ def read(data: bytes) -> tuple[dict[str, Any], bytes]:
         raise ValueError(f"data: expected a header in JSON, got {error}") from error
     version = header.get("version") if isinstance(header, dict) else None
     if version != VERSION:
-        raise ValueError(f"data: expected version {VERSION}, got {version}")
-    kinds = {name: type(value) for name, value in header.items()}
-    if kinds != HEADER or not 1 <= header["batch"] <= min(header["count"], WIDEST):
-        raise ValueError(f"data: expected a header that `compress` writes, got {header}")
+        raise ValueError(
+            f"data: expected version {VERSION}, got {short(version)}; the version of ar_jax that "
+            "wrote it can decompress it"
+        )
+    if not _is_header(header):
+        raise ValueError(f"data: expected a header that `compress` writes, got {short(header)}")
     if (
         len(payload) != header["size"]
         or len(payload) % 4
@@ -203,6 +274,17 @@ def read(data: bytes) -> tuple[dict[str, Any], bytes]:
             f"got {len(payload)}, cut short or damaged"
         )
     return header, payload
+
+
+def _is_header(header: dict[str, Any]) -> bool:
+    """Whether its fields are those of `compress`, with values that can be."""
+    return (
+        {name: type(value) for name, value in header.items()} == HEADER
+        and 1 <= header["batch"] <= min(header["count"], WIDEST)
+        and all(0 <= header[name] < 2**32 for name in ("events", "size", "payload"))
+        and all(re.fullmatch("[0-9a-f]{16}", header[name]) for name in HASHED)
+        and re.fullmatch("[0-9a-z.+-]{1,64}", header["jax"]) is not None
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -291,7 +373,7 @@ class Stepper:
         for t in range(min(2, model.ordering.length)):
             self.take(t, watch)
         self.hashes = {
-            "model": _hash(repr(model), variables),
+            "model": _hash(_description(model), variables),
             "condition": _hash("", condition),
             "lengths": _hash("", self._lengths),
             "probabilities": digest.hexdigest()[:16],
@@ -391,6 +473,25 @@ def _share(first: int, t: int, count: int, batch: int, length: int) -> float:
 
 def _checksum(x: np.ndarray) -> int:
     return zlib.crc32(np.ascontiguousarray(x, "<i4").tobytes())
+
+
+def _description(part: Any) -> str:
+    """A part of a model by its class and the fields that are not at their defaults.
+
+    A later version of the class may have more fields.
+    """
+    if isinstance(part, tuple):
+        return f"({', '.join(map(_description, part))})"
+    if not dataclasses.is_dataclass(part):
+        return repr(part)
+    given = {
+        field.name: getattr(part, field.name)
+        for field in dataclasses.fields(part)
+        if field.init and field.name not in ("parent", "name")
+        and getattr(part, field.name) != field.default
+    }  # fmt: skip
+    fields = ", ".join(f"{name}={_description(value)}" for name, value in given.items())
+    return f"{type(part).__name__}({fields})"
 
 
 def _hash(text: str, tree: Any) -> str:

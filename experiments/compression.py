@@ -38,7 +38,7 @@ from experiments.fashion_transformer import FashionTransformer
 from experiments.figures import draw_bars
 from experiments.mnist_grey import MnistGrey
 from experiments.proteins import Proteins, stream
-from experiments.run import Experiment, arguments_of, configured, dispatch, parse
+from experiments.run import Experiment, arguments_of, check_writable, configured, dispatch, parse
 from experiments.speech_samples import RATE, SpeechSamples, samples
 from experiments.text import Text
 
@@ -242,7 +242,9 @@ def bits(data: HeldOut, variables: Any) -> float:
 def compare(arguments: Sequence[str]) -> None:
     """Compresses and writes the page."""
     given = parse(Comparison(), arguments, PROGRAM)
-    results = {data.title: compared(data, given.folder) for data in held_out(given)}
+    runs = held_out(given)
+    check_writable(given.folder)
+    results = {data.title: compared(data, given.folder) for data in runs}
     write(given.folder / "figures.json", json.dumps(results, indent=2) + "\n")
     sizes = {title: {OURS: found["ours"]} | found["codecs"] for title, found in results.items()}
     draw_bars(given.folder / "sizes.png", sizes, "bytes")

@@ -57,6 +57,7 @@ from experiments.run import (
     arguments_of,
     asked,
     carry_out,
+    check_writable,
     configured,
     dispatch,
     parse,
@@ -115,6 +116,7 @@ def configure(arguments: Sequence[str]) -> Comparison:
 def compare(arguments: Sequence[str]) -> None:
     """Trains what is not trained yet, scores, and writes the page."""
     given = configure(arguments)
+    check_writable(given.folder)
     debug = ["--debug"] if given.debug else []
     told = debug + (["--data.dir", given.data.dir] if given.data.dir else [])
     by_class = ["--class-conditional", *told]
@@ -125,7 +127,6 @@ def compare(arguments: Sequence[str]) -> None:
         "Fashion-MNIST": trained(FashionTransformer(), given.fashion, told),
     }
     names = trained(DigitNames(), given.names, debug)
-    given.folder.mkdir(parents=True, exist_ok=True)
     results = {
         "classification": classification(given, generative, discriminative),
         "rejection": rejection(given, grey),

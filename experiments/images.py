@@ -221,12 +221,34 @@ class GreyImages(ImageExperiment):
             np.save(file, images)
         return file.getvalue()
 
+    def same(self, given: bytes, back: bytes) -> bool:
+        return described(given) == described(back)
+
     @cached_property
     def splits(self) -> Splits:
         def integers(arrays: Arrays) -> Arrays:
             return Arrays(arrays.x.astype(np.int32), arrays.y)
 
         return self.prepared(self.dataset, self.data.dir).map(integers)
+
+
+def described(content: bytes) -> tuple[Any, ...]:
+    """All that the file of an image, or of an array of images, holds, however it is coded."""
+    file = io.BytesIO(content)
+    if content.startswith(b"\x93NUMPY"):
+        array = np.load(file, allow_pickle=False)
+        return array.dtype, array.shape, array.tobytes(), file.read()
+    with Image.open(file) as image:
+        return image.format, image.mode, image.size, image.tobytes(), chunks(content)
+
+
+def chunks(png: bytes) -> set[bytes]:
+    """The types of a PNG's chunks: metadata has others than pixels."""
+    place, types = 8, set()
+    while place < len(png):
+        types.add(png[place + 4 : place + 8])
+        place += 12 + int.from_bytes(png[place : place + 4])
+    return types
 
 
 def first(images: Arrays, count: int) -> Arrays:

@@ -41,6 +41,7 @@ from experiments.launch import Run, check_distinct, named, work_off
 from experiments.recipes import BENCHMARKS, RECIPES, Benchmark
 from experiments.run import (
     AS_RECORDED,
+    check_writable,
     compared,
     configured,
     describe,
@@ -204,6 +205,7 @@ def train(arguments: list[str]) -> None:
     for name in options.recipes:
         if name not in RECIPES:
             raise ValueError(f"recipes: expected some of {PROGRAM} recipes, got {name}")
+    check_writable(options.folder)
     runs = {}
     for name in options.recipes:
         for seed in options.seeds:

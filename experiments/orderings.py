@@ -50,7 +50,17 @@ from ar_jax.training import AdamW, Muon, Training
 from experiments.blocks import by_blocks
 from experiments.figures import draw_dots, draw_frames, draw_orders
 from experiments.images import BinarisedMnist
-from experiments.run import Data, Experiment, Sample, asked, carry_out, dispatch, main, parse
+from experiments.run import (
+    Data,
+    Experiment,
+    Sample,
+    asked,
+    carry_out,
+    check_writable,
+    dispatch,
+    main,
+    parse,
+)
 
 PROGRAM, FOLDER = "python -m experiments.orderings", Path("runs/orderings")
 
@@ -248,6 +258,7 @@ def configure(arguments: list[str], program: str) -> Gallery:
 def train(arguments: list[str]) -> None:
     """Trains what is not trained yet, and renders the page."""
     gallery = configure(arguments, PROGRAM)
+    check_writable(gallery.folder)
     for name, experiment in MODELS.items():
         folder = gallery.folder / name
         if folder.name not in gallery.orderings or (folder / "results.json").exists():

@@ -7,9 +7,11 @@ import shlex
 import sys
 import traceback
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, ClassVar, Self, TypeVar
 
 import flax.linen as nn
@@ -23,6 +25,7 @@ from rich.table import Table
 
 import ar_jax as ar
 from ar_jax.checks import check_positive
+from ar_jax.compression import LIMIT
 from ar_jax.data import EvaluationBatches, Splits, Transform, training_batches, unchanged
 from ar_jax.durable import write
 from ar_jax.evaluation import Likelihood, evaluate
@@ -113,6 +116,10 @@ class Experiment(ABC):
         raise ValueError(
             f"files: expected an experiment that reads files, got {type(self).__name__}"
         )
+
+    def same(self, given: bytes, back: bytes) -> bool:
+        """Whether a file that comes back like that has lost nothing of what was given."""
+        return given == back
 
     @property
     def example(self) -> Mapping[str, np.ndarray]:
@@ -226,11 +233,13 @@ class Compress:
     Attributes:
       files: to be compressed, all into one.
       to: the file to write.
+      limit: refuse files of more values; `decompress` needs one as high.
       folder: of the run.
     """
 
     files: tyro.conf.Positional[tuple[Path, ...]] = ()
     to: Path = Path("compressed.arj")
+    limit: int = LIMIT
     folder: Path = Path()
 
 
@@ -241,11 +250,13 @@ class Decompress:
     Attributes:
       file: what it wrote.
       to: the folder to write to.
+      limit: refuse what claims to be of more values.
       folder: of the run.
     """
 
     file: tyro.conf.Positional[Path] = Path("compressed.arj")
     to: Path = Path()
+    limit: int = LIMIT
     folder: Path = Path()
 
 
@@ -279,6 +290,7 @@ def main(experiment: Experiment, overview: str, name: str = "") -> None:
         default = dataclasses.replace(experiment.sample, folder=experiment.folder)
         options = parse(default, arguments, f"{program} sample")
         config = trained(options.folder)
+        check_writable(config.folder)
         tell(config.draw(config.restore(), options, config.folder / "samples"))
 
     def compress_verb(arguments: list[str]) -> None:
@@ -290,28 +302,31 @@ def main(experiment: Experiment, overview: str, name: str = "") -> None:
             task = progress.add_task("Compressing", total=1.0)
             data = compress_files(
                 config, config.restore(), options.files,
-                lambda share: progress.update(task, completed=share),
+                lambda share: progress.update(task, completed=share), options.limit,
             )  # fmt: skip
+        check_new(options.to)  # nothing came there meanwhile
         write(options.to, data)
         was = sum(path.stat().st_size for path in options.files)
-        Console().print(f"Wrote {options.to}: {was:,} bytes as {len(data):,}")
+        print(f"Wrote {options.to}: {was:,} bytes as {len(data):,}")
 
     def decompress_verb(arguments: list[str]) -> None:
         default = Decompress(folder=experiment.folder)
         options = parse(default, arguments, f"{program} decompress")
         config, data = trained(options.folder), read_bytes(options.file)
-        for file, _ in contents(data):
-            check_new(options.to / file)
-        with Progress(transient=True) as progress:
+        names = [name for name, _ in contents(data)]
+        with folder_for_files(options.to), Progress(transient=True) as progress:
+            for name in names:
+                check_new(options.to / name)
             task = progress.add_task("Decompressing", total=1.0)
             files = decompress_files(
                 config, config.restore(), data,
-                lambda share: progress.update(task, completed=share),
+                lambda share: progress.update(task, completed=share), options.limit,
             )  # fmt: skip
-        options.to.mkdir(parents=True, exist_ok=True)
-        for file, content in files.items():
-            write(options.to / file, content)
-            Console().print(f"Wrote {options.to / file}: {len(content):,} bytes")
+            for name, content in files.items():
+                check_new(options.to / name)  # nothing came there meanwhile
+                write(options.to / name, content)
+        for name, content in files.items():
+            print(f"Wrote {options.to / name}: {len(content):,} bytes")
 
     verbs = {
         "train": train_verb,
@@ -449,9 +464,56 @@ def to_json(config: Any) -> str:
 
 
 def check_new(path: Path) -> None:
-    """Raises FileExistsError when there is something of that name."""
-    if path.exists():
-        raise FileExistsError(f"to: expected a new file, got {path}; remove it or name another")
+    """Tries whether a new file can be written, and leaves nothing behind.
+
+    Raises:
+      FileExistsError: when there is something of that name.
+      OSError: when the folder is missing, no folder or not to be written to, or the name too long.
+    """
+    try:
+        path.open("xb").close()
+    except FileExistsError as error:
+        told = f"to: expected a new file, got {path}; remove it or name another"
+        raise FileExistsError(told) from error
+    except OSError as error:
+        told = f"to: expected a file that can be written, got {path}: {error.strerror}"
+        raise type(error)(told) from error
+    path.unlink()
+
+
+def check_writable(folder: Path) -> None:
+    """Makes a folder and tries whether files can be written into it.
+
+    Raises:
+      OSError: when they cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        TemporaryFile(dir=folder).close()
+    except OSError as error:
+        told = f"folder: expected one that can be written to, got {folder}: {error.strerror}"
+        raise type(error)(told) from error
+
+
+@contextmanager
+def folder_for_files(path: Path) -> Iterator[None]:
+    """Makes a folder, with those above it; what stays empty is removed again.
+
+    Raises:
+      OSError: when it cannot be made.
+    """
+    new = [folder for folder in (path, *path.parents) if not folder.exists()]
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        told = f"to: expected a folder, got {path}: {error.strerror}"
+        raise type(error)(told) from error
+    try:
+        yield
+    finally:
+        for folder in new:
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def read_bytes(path: Path) -> bytes:

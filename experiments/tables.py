@@ -52,6 +52,7 @@ from experiments.run import (
     Sample,
     asked,
     carry_out,
+    check_writable,
     describe,
     dispatch,
     main,
@@ -308,6 +309,7 @@ def train(arguments: list[str]) -> None:
     tables = configure(arguments, PROGRAM)
     for table in tables.tables:  # what is missing is told before anything is fitted
         read_table(table, Loads(tables.electricity))
+    check_writable(tables.folder)
     for table in tables.tables:
         for fold in range(1 if tables.debug else FOLDS[table]):
             tables.run(table, fold)

@@ -42,7 +42,7 @@ from experiments.chorales import WINDOW as CHORDS
 from experiments.figures import draw_race
 from experiments.images import BinarisedMnist
 from experiments.launch import Run, work_off
-from experiments.run import Data, Experiment, asked, dispatch, main, parse
+from experiments.run import Data, Experiment, asked, check_writable, dispatch, main, parse
 from experiments.shakespeare_transformer import SYMBOLS, Shakespeare
 from experiments.shakespeare_transformer import WINDOW as CHARACTERS
 from experiments.speech import WINDOW as SAMPLES
@@ -214,6 +214,7 @@ def train(arguments: list[str]) -> None:
         for kind, given in ((Speech, "speech"), (Chorales, "chorales")):
             if isinstance(MODELS[name], kind) and not getattr(zoo, given):
                 raise ValueError(f"{given}: expected where the data is, for {name}, got none")
+    check_writable(zoo.folder)
     runs = {name: zoo.run(name) for name in zoo.models}
     work_off([run for run in runs.values() if not run.results], [""])
     if unfinished := [name for name, run in runs.items() if not run.results]:

@@ -1,6 +1,7 @@
 """Compression: what goes in comes out, at the size that the likelihood promises, or not at all."""
 
 import json
+import platform
 import subprocess
 import sys
 import zlib
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 import ar_jax as ar
+from ar_jax import compression
 from ar_jax.compression import compress, decompress, read
 from ar_jax.conditionals import GRU, MADE, PixelCNN, Transformer
 from ar_jax.contexts import ClassLabel, Nothing, Vector
@@ -125,21 +127,21 @@ assert (compression.decompress(model, variables, data) == stored["x"]).all()
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[1])
 
 
-def test_ten_thousand_damaged_files_are_refused(small):
+def test_every_damaged_byte_and_thousands_of_damaged_files_are_refused(small):
     model, variables, _, data = small
     rng = np.random.default_rng(0)
-    for i in range(10_000):
+    for i in range(len(data) + 6000):
         damaged = bytearray(data)
-        where = int(rng.integers(len(data)))
-        match i % 4:
-            case 0:  # another byte
-                damaged[where] ^= int(rng.integers(1, 256))
-            case 1:  # cut short
+        where = i if i < len(data) else int(rng.integers(len(data)))
+        match i % 3 if i >= len(data) else 3:
+            case 0:  # cut short
                 del damaged[where:]
-            case 2:  # longer
+            case 1:  # longer
                 damaged[where:where] = rng.bytes(int(rng.integers(1, 20)))
-            case 3:  # other bytes from there on
+            case 2:  # other bytes from there on
                 damaged[where:] = rng.bytes(len(data) - where)
+            case 3:  # another byte
+                damaged[where] ^= int(rng.integers(1, 256))
         if damaged != data:
             with pytest.raises(ValueError, match=r"^data: expected"):
                 decompress(model, variables, bytes(damaged))
@@ -178,8 +180,17 @@ def forged(data, payload=None, written=None, **changes):
     ("changes", "message"),
     [
         ({"probabilities": "0" * 16}, "what was compressed where the model computes"),
-        ({"version": 1}, "version 2, got 1"),
-        ({"count": 10**15}, "at most 268435456 variables, got 1000000000000000 events"),
+        ({"version": 1}, "version 3, got 1"),
+        (
+            {"count": 10**15},
+            "1 ... 268435456 variables, got 1000000000000000 events of 9; see limit",
+        ),
+        ({"count": 10**7, "batch": 1}, "at most 64 steps a byte, got 10000000 events of 9, in 9"),
+        ({"count": 10**30}, "1 ... 268435456 variables, got 10{30} events"),
+        ({"size": 10**30}, "a header that"),
+        ({"jax": "\x1b[2J"}, "a header that"),
+        ({"model": "0" * 15}, "a header that"),
+        ({"model": "G" * 16}, "a header that"),
         ({"count": 21}, "events of the header's checksum|a code"),
         ({"count": 19, "batch": 19}, "what was compressed where the model computes"),
         ({"count": -1}, "a header that"),
@@ -191,11 +202,12 @@ def forged(data, payload=None, written=None, **changes):
         ({"jax": None}, "a header that"),
         ({"more": 1}, "a header that"),
         ({"events": 0}, "events of the header's checksum"),
-        ({"payload": b""}, "events of the header's checksum|a code"),
+        ({"payload": b""}, "at most 64 steps a byte, got 20 events of 9, in 9 steps and 0 bytes"),
+        ({"payload": bytes(4)}, "events of the header's checksum|a code"),
         ({"payload": b"12345"}, "5 bytes of their checksum"),
         ({"payload": b"\xff" * 400}, "events of the header's checksum|a code"),
         ({"written": b"[" * 10**5}, "a header in JSON"),
-        ({"written": b"[]"}, "version 2, got None"),
+        ({"written": b"[]"}, "version 3, got None"),
         ({"written": b"\xff"}, "a header in JSON"),
     ],
     ids=str,
@@ -204,6 +216,95 @@ def test_forged_files_of_right_checksums_are_refused(small, changes, message):
     model, variables, _, data = small
     with pytest.raises(ValueError, match=f"^data: expected ({message})"):
         decompress(model, variables, forged(data, **changes))
+
+
+def test_a_header_of_any_other_byte_gives_the_events_or_an_error(small):
+    """Its checksums are right: this is what someone does, not what happens."""
+    model, variables, x, data = small
+    header, _ = read(data)
+    written = json.dumps(header).encode()
+    rng = np.random.default_rng(0)
+    told = 0
+    for where in rng.permutation(len(written)):
+        other = bytearray(written)
+        other[where] = rng.choice(list(b'0123456789abc"{}[],:. \x1b\xff'))
+        try:
+            events = decompress(model, variables, forged(data, written=bytes(other)))
+        except ValueError as error:
+            told += 1
+            message = str(error)
+            assert message.startswith("data: expected")
+            assert len(message) < 500
+            assert message.isprintable()
+        else:
+            np.testing.assert_array_equal(events, x)
+    assert told > len(written) / 2
+
+
+def test_both_sides_refuse_more_variables_than_asked_for(small):
+    model, variables, x, data = small
+    for refused in (
+        lambda: compress(model, variables, x, limit=179),
+        lambda: decompress(model, variables, data, limit=179),
+    ):
+        with pytest.raises(ValueError, match=r"^data: expected 1 ... 179 variables, got 20 events"):
+            refused()
+    np.testing.assert_array_equal(decompress(model, variables, data, limit=180), x)
+
+
+def test_a_payload_shorter_than_its_steps_allow_is_filled_up(small, monkeypatch):
+    model, variables, x, _ = small
+    monkeypatch.setattr(compression, "STEPS_PER_BYTE", 1)
+    data = compress(model, variables, x, batch_size=1)
+    assert len(read(data)[1]) == 20 * 9  # steps; the events take 126 bytes
+    np.testing.assert_array_equal(decompress(model, variables, data), x)
+
+
+@pytest.mark.parametrize(
+    "about",
+    [{1: 2}, {"a": (1,)}, {"a": {1}}, {"a": float("nan")}, {"a": "x" * 2**24}],
+    ids=["key", "tuple", "set", "nan", "long"],
+)
+def test_what_json_does_not_give_back_is_not_stored(small, about):
+    model, variables, x, _ = small
+    with pytest.raises(ValueError, match=r"^about: expected what JSON"):
+        compress(model, variables, x, about=about)
+
+
+def stored():
+    """What an archive of before holds: numbers from formulas, whose sums are exact in float32.
+
+    So their probabilities depend on the processor and on jax by an exponential only.
+    """
+    model = ar.AutoregressiveModel(Raster((12,)), MADE((16,)), Categorical(5))
+    shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, 12), int))
+    leaves, structure = jax.tree.flatten(shapes)
+    filled = [
+        ((np.arange(leaf.size).reshape(leaf.shape) * 7 + i) % 5 - 2).astype(np.float32) / 4
+        for i, leaf in enumerate(leaves)
+    ]
+    x = np.arange(20 * 12).reshape(20, 12) ** 2 % 7 % 5
+    return model, jax.tree.unflatten(structure, filled), x
+
+
+def test_an_archive_of_version_3_is_read_by_every_later_version():
+    data = (Path(__file__).parent / "stored" / "version3.arj").read_bytes()
+    model, variables, x = stored()
+    header, payload = read(data)
+    assert (header["version"], header["count"], header["about"]) == (3, 20, {"name": "é"})
+    assert len(payload) % 4 == 0
+    told, events = "", None
+    try:
+        events = decompress(model, variables, data)
+    except ValueError as error:
+        told = str(error)
+    if told and (header["jax"], "x86_64") != (jax.__version__, platform.machine()):
+        # By design: where the probabilities are others, however little, nothing can be decoded.
+        same = "what was compressed where the model computes the same probabilities"
+        assert told.startswith(f"data: expected {same}")
+        assert told.endswith(f"(jax {header['jax']} there, jax {jax.__version__} here)")
+    else:
+        np.testing.assert_array_equal(events, x, told)
 
 
 def test_events_that_do_not_fit_and_broken_variables_are_refused(small):

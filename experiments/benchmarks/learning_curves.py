@@ -35,7 +35,7 @@ from ar_jax.durable import write
 from ar_jax.evaluation import evaluate
 from ar_jax.training import Adam, Constant, data_parallel, init_state, make_train_step
 from experiments.recipes.binarised_mnist import pixels
-from experiments.run import Data, asked, describe, dispatch, parse
+from experiments.run import Data, asked, check_writable, describe, dispatch, parse
 
 PROGRAM = "python -m experiments.benchmarks.learning_curves"
 PIXELS, SIDE, RATE = 784, 28, 1e-3
@@ -258,7 +258,7 @@ def run(arguments: list[str]) -> None:
     if debug:
         default = dataclasses.replace(default, epochs=1, every=1)
     config = parse(default, arguments, PROGRAM)
-    config.folder.mkdir(parents=True, exist_ok=True)
+    check_writable(config.folder)
     paths = {name: config.folder / f"{name}.json" for name in OURS}
     for path in paths.values():
         if path.exists() and json.loads(path.read_bytes())["configuration"] != describe(config):

@@ -46,7 +46,7 @@ from experiments.images import ImageExperiment
 from experiments.mnist_made import MnistMade
 from experiments.mnist_pixelcnn import MnistPixelCNN
 from experiments.mnist_transformer import MnistTransformer
-from experiments.run import Experiment, dispatch, parse
+from experiments.run import Experiment, check_writable, dispatch, parse
 from experiments.shakespeare_transformer import SYMBOLS, Shakespeare
 from experiments.speech import Speech
 from experiments.zoo import MODELS
@@ -202,6 +202,8 @@ def median(function: Callable[[], object], repeats: int) -> float:
 def main(arguments: list[str]) -> None:
     """Prints a row for each model."""
     options = parse(Speed(), arguments, PROGRAM)
+    if options.json != Path():
+        check_writable(options.json.parent)
     device = devices()  # also starts them, which is not timed
     names = [field.name for field in dataclasses.fields(Figures)]
     title = f"{device}, {options.batch_size} events scored or drawn at once"
@@ -215,7 +217,6 @@ def main(arguments: list[str]) -> None:
     if options.json != Path():
         command = f"{PROGRAM} {shlex.join(arguments)}"
         described = {"command": command, "device": device, "models": found}
-        options.json.parent.mkdir(parents=True, exist_ok=True)
         write(options.json, json.dumps(described, indent=2) + "\n")
 
 

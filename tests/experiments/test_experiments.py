@@ -272,7 +272,7 @@ MISTAKES = [
     ("shakespeare_transformer", ["sample", "--folder", "run", "--length", "0"], "length: expected"),
     ("speech", [], "data.path: expected a folder of recordings"),
     ("text", [], "data.path: expected a text, got none"),
-    ("text", ["compress", "--folder", "run"], "files: expected some, of different names, got none"),
+    ("text", ["compress", "--folder", "run"], "files: expected one at least"),
     ("text", ["compress", "no.txt", "--folder", "run"], "file: expected one to read, got no.txt"),
     ("text", ["compress", "empty.txt", "--folder", "run"], "files: expected something to compress"),
     (
@@ -286,6 +286,41 @@ MISTAKES = [
         "data: expected compressed events",
     ),
     ("text", ["decompress", "again.arj", "--folder", "run"], "to: expected a new file, got note"),
+    (
+        "text",
+        ["decompress", "again.arj", "--folder", "run", "--to", "note.txt"],
+        "to: expected a folder, got note.txt: File exists",
+    ),
+    (
+        "text",
+        ["decompress", "again.arj", "--folder", "run", "--to", "note.txt/x"],
+        "to: expected a folder, got note.txt/x: Not a directory",
+    ),
+    (
+        "text",
+        ["decompress", "again.arj", "--folder", "run", "--to", "new", "--limit", "3"],
+        "files: expected 3 variables at most, got 30 steps; see limit",
+    ),
+    (
+        "text",
+        ["compress", "note.txt", "--folder", "run", "--limit", "3"],
+        "files: expected 3 variables at most, got 30 steps; see limit",
+    ),
+    (
+        "text",
+        ["compress", "sentences.txt", "--folder", "run", "--to", "nodir/c.arj"],
+        "to: expected a file that can be written, got nodir/c.arj: No such file or directory",
+    ),
+    (
+        "text",
+        ["compress", "sentences.txt", "--folder", "run", "--to", "note.txt/c.arj"],
+        "to: expected a file that can be written, got note.txt/c.arj: Not a directory",
+    ),
+    (
+        "text",
+        ["compress", "sentences.txt", "--folder", "run", "--to", "n" * 256],
+        "n: File name too long",
+    ),
     ("speech_samples", ["compress", "dark28.png", "--folder", "run"], "dark28.png: expected"),
     ("fashion_transformer", ["compress", "wide.npy", "--folder", "run"], "wide.npy: expected valu"),
     ("fashion_transformer", ["compress", "empty.txt", "--folder", "run"], "expected .png or .npy"),
@@ -314,4 +349,5 @@ def test_a_mistake_ends_in_a_line_that_says_what_to_do(trained, monkeypatch, cap
             told = str(stopped.value)
             assert message in (capsys.readouterr().err if told == "2" else told)  # 2: by tyro
             assert "\n" not in told
+    assert not (place.folder / "new").exists()
     assert before == {p: p.read_bytes() for p in place.folder.rglob("*") if p.is_file()}

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import jax
@@ -20,7 +21,16 @@ from experiments import images
 from experiments.digits import Digits
 from experiments.images import SampleImages
 from experiments.mnist_made import MnistMade
-from experiments.run import asked, begin, check_folder, describe, dispatch, parse
+from experiments.run import (
+    asked,
+    begin,
+    check_folder,
+    check_writable,
+    describe,
+    dispatch,
+    folder_for_files,
+    parse,
+)
 from experiments.shrunk import shrunk
 
 
@@ -109,6 +119,26 @@ def test_a_bug_is_shown_with_its_traceback(monkeypatch):
         dispatch("p", {"train": lambda _: Digits(batch_size=0) and None}, "train", "", [])
     with pytest.raises(SystemExit, match=r"^p: none/file: No such file or directory$"):
         dispatch("p", {"train": lambda _: write(Path("none/file"), "")}, "train", "", [])
+
+
+def test_a_folder_that_cannot_be_written_to_is_told_and_one_that_can_is_left_as_it_was(tmp_path):
+    check_writable(tmp_path / "new" / "folder")
+    (tmp_path / "file").touch()
+    for place, why in (("file", "File exists"), ("file/in", "Not a dir"), ("n" * 256, "File name")):
+        told = rf"^folder: expected one that can be written to, got .*{place}: {why}"
+        with pytest.raises(OSError, match=told):
+            check_writable(tmp_path / place)
+    names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
+    assert names == {"file", "new", "new/folder"}
+
+
+def test_a_folder_for_files_stays_only_if_it_has_some(tmp_path):
+    with suppress(ValueError), folder_for_files(tmp_path / "a" / "b"):
+        raise ValueError
+    assert not list(tmp_path.iterdir())
+    with folder_for_files(tmp_path / "a" / "b"):
+        write(tmp_path / "a" / "b" / "c", "")
+    assert (tmp_path / "a" / "b" / "c").exists()
 
 
 def test_an_interrupted_run_is_saved_and_its_figures_are_not_results(tmp_path):
