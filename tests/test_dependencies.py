@@ -33,7 +33,7 @@ BELOW = {  # what the files of each part may import of ar_jax, besides themselve
     "sampling": {"checks", "contexts", "decoding", "heads", "model"},
     "lengthen": {"checks", "contexts", "model", "orderings"},
     "beam_search": {"checks", "contexts", "decoding", "model", "sampling"},
-    "compression": {"checks", "contexts", "decoding", "heads", "model"},
+    "compression": {"checks", "contexts", "decoding", "heads", "model", "orderings"},
     "alternatives": {"contexts", "model", "sampling"},
     "regular_expressions": {"decoding"},
     "any_order": {"checks", "conditionals", "contexts", "decoding", "model", "orderings"},
