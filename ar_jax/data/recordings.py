@@ -55,9 +55,9 @@ def read_recordings(path: Path | str, rate: int) -> dict[str, np.ndarray]:
     """Recordings by name, each int16 `[samples]`.
 
     Args:
-      path: a folder of WAV files (what systems hide, and files that do not end in `.wav`, are left
-        out), or an `.npz` of `samples` int16 (all recordings, one after the other), `lengths` and
-        `name`.
+      path: a folder of WAV files (sub-folders, what systems hide, and files that do not end in
+        `.wav` are left out), or an `.npz` of `samples` int16 (all recordings, one after the
+        other), `lengths` and `name`.
       rate: samples per second that WAV files must have; an `.npz` does not tell.
 
     Raises:
@@ -68,7 +68,9 @@ def read_recordings(path: Path | str, rate: int) -> dict[str, np.ndarray]:
     if path.is_dir():
         files = [file for file in visible(path) if file.suffix.lower() == ".wav"]
         if not files:
-            raise FileNotFoundError(f"{path}: expected .wav files, got none")
+            raise FileNotFoundError(
+                f"{path}: expected .wav files, got none; sub-folders are not looked into"
+            )
         recordings = {file.stem: read_wav(file, rate) for file in files}
         if len(recordings) < len(files):
             raise ValueError(f"{path}: expected distinct names, got two that differ in .wav only")

@@ -19,7 +19,16 @@ def continuous_columns(values: np.ndarray, correlation: float = 0.98) -> np.ndar
 
     Returns:
       Which columns stay, rising, int64.
+
+    Raises:
+      ValueError: when a value is not finite.
     """
+    if not (finite := np.isfinite(values)).all():
+        row, column = np.argwhere(~finite)[0]
+        raise ValueError(
+            f"values: expected finite numbers, got {values[row, column]} in row {row}, column "
+            f"{column}; leave the row out or fill it in"
+        )
     kept: list[int] = []
     related = np.abs(np.corrcoef(values, rowvar=False))
     for column in range(values.shape[1]):
@@ -67,6 +76,9 @@ def group_fold(groups: np.ndarray, fold: int, folds: int = 5, seed: int = 0) -> 
 
     Returns:
       Rows `[rows of the part]`, rising, int64.
+
+    Raises:
+      ValueError: when there is no such fold, or fewer than 10 groups are left beside those of it.
     """
     check_positive(folds=folds)
     if not 0 <= fold < folds:
@@ -74,6 +86,11 @@ def group_fold(groups: np.ndarray, fold: int, folds: int = 5, seed: int = 0) -> 
     names, group = np.unique(groups, return_inverse=True)
     dealt = np.random.default_rng(seed).permutation(len(names))
     test, others = dealt[fold::folds], np.delete(dealt, np.s_[fold::folds])
+    if len(others) < 10:
+        raise ValueError(
+            f"groups: expected at least 10 beside those that test, of which a tenth validates, got "
+            f"{len(others)} of {len(names)}"
+        )
     validation, train = np.split(others, [len(others) // 10])
     parts = Splits(train, validation, test)
     return parts.map(lambda part: np.flatnonzero(np.isin(group, part)))

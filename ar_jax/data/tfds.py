@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 from array_record.python.array_record_module import ArrayRecordReader
+from PIL import Image
 
 from ar_jax.data.files import one_line
 from ar_jax.data.sources import Arrays, Splits, stacked
@@ -258,11 +260,16 @@ def _unreadable(source: Any, error: Exception) -> tuple[int, str]:
 
 @contextmanager
 def _without_advice() -> Iterator[None]:
-    """Silence TFDS's advice to install OpenCV, which these readers do not need."""
+    """Silence TFDS's advice to install OpenCV, which these readers do not need.
+
+    Pillow only warns of an image that claims very many pixels: here it is an error.
+    """
     logger = logging.getLogger("absl")
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            yield
     finally:
         logger.setLevel(level)

@@ -32,8 +32,8 @@ class Unpacked:
     """Where the text is.
 
     Attributes:
-      path: of the file text8 or enwik8, unpacked from http://mattmahoney.net/dc/text8.zip or
-        enwik8.zip there.
+      path: the file text8 or enwik8, unpacked from http://mattmahoney.net/dc/text8.zip or
+        http://mattmahoney.net/dc/enwik8.zip.
     """
 
     path: str = ""

@@ -32,7 +32,7 @@ class PiecesFile:
     """Where the pieces are.
 
     Attributes:
-      path: of jsb-chorales-quarter.json, from https://github.com/czhuang/JSB-Chorales-dataset.
+      path: the file jsb-chorales-quarter.json, from https://github.com/czhuang/JSB-Chorales-dataset.
     """
 
     path: str = ""

@@ -53,8 +53,8 @@ class Tables:
     """Where the tables are.
 
     Attributes:
-      dir: folder that the archive of https://zenodo.org/records/1161203 was unpacked to; for GAS,
-        with UCI's ethylene_CO.txt as gas/ethylene_CO.txt.
+      dir: the folder that https://zenodo.org/records/1161203 was unpacked to; for GAS, UCI's
+        ethylene_CO.txt lies in its folder gas.
     """
 
     dir: str = ""

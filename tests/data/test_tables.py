@@ -58,3 +58,16 @@ def test_folds_test_each_group_once_and_keep_it_together():
 def test_a_fold_that_is_not_there_is_told(fold):
     with pytest.raises(ValueError, match=f"fold: expected 0 ... 4, got {fold}"):
         group_fold(np.arange(100), fold)
+
+
+def test_groups_must_suffice_for_every_part():
+    assert all(len(part) for part in vars(group_fold(np.arange(13), 0)).values())
+    with pytest.raises(ValueError, match=r"groups: expected at least 10 beside .*, got 9 of 12"):
+        group_fold(np.arange(12), 0)
+
+
+def test_a_gap_in_a_table_is_named_by_row_and_column():
+    table = np.random.default_rng(0).random((20, 3))
+    table[7, 2] = np.nan
+    with pytest.raises(ValueError, match=r"values: expected .*, got nan in row 7, column 2"):
+        continuous_columns(table)

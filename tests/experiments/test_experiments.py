@@ -326,7 +326,7 @@ MISTAKES = [
     ("fashion_transformer", ["compress", "empty.txt", "--folder", "run"], "expected .png or .npy"),
     ("digits", ["compress", "dark8.png", "--folder", "run"], "files: expected an experiment that"),
     ("chorales", [], "data.path: expected an .npz of chorales"),
-    ("chorales", ["--data.path", "short.npz"], "for each of 1900 steps and 4 voices"),
+    ("chorales", ["--data.path", "short.npz"], "add up to 2000, got ones"),
     ("chorales", ["sample", "--folder", "run", "--pieces", "0"], "pieces: expected at least 1"),
 ]
 
