@@ -83,7 +83,8 @@ def read_fasta(path: Path | str, symbols: str = "*-", limit: int = LIMIT) -> lis
                 first = min(strange, key=letters.index)
                 raise ValueError(
                     f"{path}, line {number}: expected a sequence of letters"
-                    f"{' or ' if symbols else ''}{' '.join(symbols)}, got {first!r}; remove it"
+                    f"{' or ' if symbols else ''}{' '.join(symbols)}, got {first!r}; "
+                    "remove it, or allow it by `symbols`"
                 )
             sequences[-1].append(letters)
     if not headers:

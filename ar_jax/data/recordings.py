@@ -9,7 +9,8 @@ from ar_jax.data.files import existing, read_content, visible
 from ar_jax.data.npz import read_npz
 from ar_jax.data.sources import split_pieces
 
-PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
+KINDS = {1: "", 3: "floats"}  # of samples, by the format's tag: integers have no name
+EXTENSIBLE = 0xFFFE
 GUID = bytes.fromhex("000000001000800000aa00389b71")  # what follows the tag in an extensible format
 STREAM = 0x7FFFF000
 """Sizes from here on, and 0, stand in the header of a stream, whose end was not known."""
@@ -35,12 +36,13 @@ def read_wav(path: Path | str, rate: int) -> np.ndarray:
     if len(form) < 16:
         raise ValueError(f"{path}: expected a WAV file, got a format of {len(form)} bytes")
     tag, channels, got_rate, _, width, bits = struct.unpack_from("<HHIIHH", form)
-    kind = f"format {tag:#06x}" if tag not in (PCM, FLOAT) else "floats" if tag == FLOAT else ""
     if tag == EXTENSIBLE and len(form) >= 40 and form[26:40] == GUID:
-        valid, _, inner = struct.unpack_from("<HIH", form, 18)
-        kind = {PCM: "", FLOAT: "floats"}.get(inner, f"format {inner:#06x}")
+        valid, _, tag = struct.unpack_from("<HIH", form, 18)
         bits = valid or bits
-    if (kind, channels, bits, width, got_rate) != ("", 1, 16, 2, rate):
+    kind = KINDS.get(tag, f"format {tag:#06x}")
+    if 8 * width != channels * bits:
+        kind = kind or f"in blocks of {width} bytes"
+    if (kind, channels, bits, got_rate) != ("", 1, 16, rate):
         raise ValueError(
             f"{path}: expected 1 channel of 16 bits at {rate} Hz, got {channels} of {bits} "
             f"bits{kind and f' ({kind})'} at {got_rate} Hz; convert it, e.g. with `ffmpeg -i "
@@ -127,4 +129,4 @@ def _are_chunks(content: bytes) -> bool:
     while place + 8 <= len(content) and content[place : place + 4].isascii():
         place += 8 + struct.unpack_from("<I", content, place + 4)[0]
         place += place % 2
-    return place >= len(content) > 0 and place <= len(content) + 1
+    return len(content) <= place <= len(content) + 1  # the last may lack its padding

@@ -132,7 +132,7 @@ class BPE:
 
     Attributes:
       content: of a `tokenizer.json`, as the library writes it: at most 128 MiB, with ids below
-        2^20. A pattern in it that splits texts is given up after 10^7 steps without a match.
+        2^20. The library gives a pattern that splits texts up after 10^7 steps without a match.
 
     Raises:
       ValueError: when it is none of bytes, or one that does not give every text back.

@@ -160,7 +160,10 @@ OTHERS = {
     "1 of 16 bits (floats)": wav(EXTENSIBLE[:24] + b"\3" + EXTENSIBLE[25:]),
     "1 of 24 bits": wav(pcm(bits=24)),
     "1 of 8 bits (format 0x0007)": wav(pcm(tag=7, bits=8)),
-    "1 of 12 bits": wav(EXTENSIBLE.replace(b"\x16\0\x10\0", b"\x16\0\x0c\0")),
+    "1 of 12 bits (in blocks of 2 bytes)": wav(
+        EXTENSIBLE.replace(b"\x16\0\x10\0", b"\x16\0\x0c\0")
+    ),
+    "1 of 16 bits (in blocks of 4 bytes)": wav(struct.pack("<HHIIHH", 1, 1, 8000, 32000, 4, 16)),
     "1 of 16 bits (format 0xfffe)": wav(EXTENSIBLE[:-1] + b"\0"),
 }
 
