@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from scipy.sparse import csr_array
 
 from ar_jax.decoding.samplers import Sampler, Wrapper
 
@@ -165,13 +166,16 @@ class Automaton(Processor):
     @classmethod
     def accepting(cls, table: np.ndarray, accepting: np.ndarray) -> "Automaton":
         """That of a table whose states `[n]` accept."""
-        distance = np.full(len(table), NEVER)
-        distance[accepting] = 0
-        ways = [(state, after) for state, row in enumerate(table) for after in set(row.tolist())]
-        before, after = np.array([way for way in ways if way[1] >= 0], int).reshape(-1, 2).T
-        for steps in range(1, len(table)):
-            closer = before[distance[after] == steps - 1]
-            distance[closer] = np.minimum(distance[closer], steps)
+        after = [np.unique(row[row >= 0]) for row in table]
+        before = np.repeat(np.arange(len(table)), [len(states) for states in after])
+        ways = np.ones(len(before)), (np.concatenate(after), before)
+        back = csr_array(ways, (len(table), len(table)))
+        distance, steps, reached = np.full(len(table), NEVER), 0, np.unique(accepting)
+        while len(reached):
+            distance[reached] = steps
+            reached = np.unique(back[reached].indices)
+            reached = reached[distance[reached] == NEVER]
+            steps += 1
         return cls(jnp.asarray(table, jnp.int32), jnp.asarray(distance, jnp.int32))
 
     def check(self, values: int, steps: np.ndarray) -> None:

@@ -275,9 +275,3 @@ def test_a_pattern_draws_what_python_s_regular_expressions_match(pattern, end):
     if end:
         assert drawn >= {t + "$" for t in matching if len(t) < 3}
     assert all(any(d.startswith(text) for d in drawn) for text in matching)
-
-
-@pytest.mark.parametrize("pattern", ["(", "^a", "a$", r"(a)\1", r"a\b", "a(?!b)", "(?<=a)b", "["])
-def test_a_pattern_that_is_not_understood_is_refused(pattern):
-    with pytest.raises(ValueError, match=r"^pattern: expected a regular expression without"):
-        regular_expression(pattern, SYMBOLS)
