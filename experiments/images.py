@@ -239,7 +239,8 @@ def described(content: bytes) -> tuple[Any, ...]:
         array = np.load(file, allow_pickle=False)
         return array.dtype, array.shape, array.tobytes(), file.read()
     with Image.open(file) as image:
-        return image.format, image.mode, image.size, image.tobytes(), chunks(content)
+        bits_and_colours = content[24:26]
+        return bits_and_colours, image.mode, image.size, image.tobytes(), chunks(content)
 
 
 def chunks(png: bytes) -> set[bytes]:

@@ -7,6 +7,8 @@ import wave
 import h5py
 import numpy as np
 import pytest
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from experiments.chorales import Chorales, Pieces
 from experiments.mnist_grey import MnistGrey
@@ -215,6 +217,55 @@ def test_a_recording_is_written_as_it_was_read(tmp_path):
     codec = SpeechSamples()
     back = codec.written(codec.read(tmp_path / "a.wav"), "a.wav")
     assert back == (tmp_path / "a.wav").read_bytes()
+
+
+GREY = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
+
+
+def kinds_of_png():
+    """The same grey image, with something that a codec of grey levels does not give back."""
+    image, text, exif = Image.fromarray(GREY), PngInfo(), Image.Exif()
+    text.add_text("Author", "a person")
+    exif[0x0112] = 6
+    opaque = Image.fromarray(np.stack([GREY, np.full_like(GREY, 255)], -1))
+    return {
+        "an alpha": (opaque, {}),
+        "an orientation": (image, {"exif": exif}),
+        "a palette": (image.convert("P"), {}),
+        "colours": (image.convert("RGB"), {}),
+        "black and white": (image.convert("1"), {}),
+        "fewer bits": (Image.fromarray(GREY // 64), {"bits": 2}),
+        "a text": (image, {"pnginfo": text}),
+        "a resolution": (image, {"dpi": (300, 300)}),
+        "colour management": (image, {"icc_profile": b"profile"}),
+        "several pictures": (image, {"save_all": True, "append_images": [Image.fromarray(~GREY)]}),
+    }
+
+
+@pytest.mark.parametrize("kind", kinds_of_png())
+def test_an_image_that_cannot_be_given_back_is_refused(kind, tmp_path):
+    image, options = kinds_of_png()[kind]
+    image.save(tmp_path / "a.png", **options)
+    assert not comes_back(tmp_path / "a.png")
+
+
+def test_an_image_of_nothing_but_grey_levels_comes_back(tmp_path):
+    Image.fromarray(GREY).save(tmp_path / "a.png")
+    assert comes_back(tmp_path / "a.png")
+    with (tmp_path / "a.png").open("ab") as file:
+        file.write(b"more")
+    assert not comes_back(tmp_path / "a.png")
+
+
+def comes_back(path):
+    """Whether the codec of grey images says that it gives a file back."""
+    codec = MnistGrey()
+    try:
+        values = codec.read(path)
+    except ValueError:
+        return False
+    fits = values.shape[1:] == (28, 28, 1)
+    return fits and codec.same(path.read_bytes(), codec.written(values, path.name))
 
 
 def test_a_damaged_array_of_images_gives_images_or_a_value_error(tmp_path):
