@@ -14,7 +14,10 @@ from ar_jax.checks import check_fractions
 
 @dataclass(frozen=True)
 class Schedule(ABC):
-    """How the learning rate goes over a run: it rises along a line from 0 to its peak, and then...
+    """How the learning rate goes over a run: it rises along a line to its peak, and then...
+
+    The line is at 0 before the first step and at the peak in the last step of the rise, which
+    without warm-up is the first one: no step has a learning rate of 0 because of it.
 
     Attributes:
       warmup: fraction of the steps that the rise takes.
@@ -27,15 +30,14 @@ class Schedule(ABC):
 
     @abstractmethod
     def after_warmup(self, peak: float, steps: int) -> optax.Schedule:
-        """The learning rate over so many steps that are left at the peak."""
+        """The learning rate from the peak, at 0, to the end, at so many steps (at least 1)."""
 
     def rate(self, peak: float, steps: int) -> optax.Schedule:
-        """The learning rate as a function of the step, for a run of so many steps."""
-        warmup = max(1, round(self.warmup * steps)) if self.warmup else 0
-        rise = optax.linear_schedule(0.0, peak, warmup)
-        return optax.join_schedules(
-            [rise, self.after_warmup(peak, max(1, steps - warmup))], [warmup]
-        )
+        """The learning rate as a function of the step 0 ... steps - 1."""
+        top = max(0, min(round(self.warmup * steps) - 1, steps - 2))  # the step at the peak
+        rise = optax.linear_schedule(peak / (top + 1), peak, top)
+        fall = self.after_warmup(peak, max(1, steps - 1 - top))
+        return optax.join_schedules([rise, fall], [top])
 
 
 @dataclass(frozen=True)
@@ -110,7 +112,7 @@ class Optimizer(ABC):
         """From gradients to the direction of the update, before decay and learning rate."""
 
     def rate(self, steps: int) -> optax.Schedule:
-        """The learning rate as a function of the step, for a run of so many steps."""
+        """The learning rate as a function of the step 0 ... steps - 1."""
         return self.schedule.rate(self.learning_rate, steps)
 
     def transformation(self, steps: int) -> optax.GradientTransformation:
