@@ -1,9 +1,11 @@
 """Files that are written all at once and survive a power cut."""
 
 import contextlib
+import itertools
 import os
 import secrets
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -35,6 +37,32 @@ def write(path: Path, content: str | bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Puts the file into the errors of the system raised inside, e.g. that of a full disk."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def keep_aside(path: Path) -> Path:
+    """Copies a damaged file that is to be written anew to the first free name NAME.damaged.
+
+    Raises:
+      OSError: when the copy cannot be written.
+    """
+    content = path.read_bytes()
+    for number in itertools.count(1):
+        copy = path.with_name(f"{path.name}.damaged" + (f".{number}" if number > 1 else ""))
+        with contextlib.suppress(FileExistsError), naming(copy), copy.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+            return copy
+    raise AssertionError
 
 
 def sync_folder(folder: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import shlex
 import sys
 import traceback
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -14,7 +15,6 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, ClassVar, Self, TypeVar
 
-import flax.linen as nn
 import grain
 import jax
 import numpy as np
@@ -27,9 +27,11 @@ import ar_jax as ar
 from ar_jax.checks import check_positive
 from ar_jax.compression import LIMIT
 from ar_jax.data import EvaluationBatches, Splits, Transform, training_batches, unchanged
-from ar_jax.durable import write
+from ar_jax.durable import keep_aside, write
 from ar_jax.evaluation import Likelihood, evaluate
 from ar_jax.training import Checkpoints, Training, fit, init_state, living, read_metrics
+from ar_jax.training.fingerprint import describe, differences
+from ar_jax.training.interruption import Interrupted
 from ar_jax.training.parallel import devices
 from experiments.codec import compress_files, contents, decompress_files
 from experiments.figures import draw_curves
@@ -179,7 +181,10 @@ class Experiment(ABC):
     def finished(self) -> bool:
         """Whether training went to its end."""
         with Checkpoints(self.folder / "checkpoints") as checkpoints:
-            return self.training.finished(checkpoints.latest or 0, checkpoints.best or 0)
+            step = checkpoints.latest or 0
+            return self.training.finished(step, checkpoints.best or 0) and (
+                checkpoints.validated(step) or not self.training.validates(step)
+            )
 
     def restore(self) -> Any:
         """The variables with the best validation."""
@@ -203,8 +208,11 @@ class Experiment(ABC):
             **self.figures(variables),
         }
         path = self.folder / "results.json"
-        recorded = json.loads(path.read_bytes())["likelihood"]["nats"] if path.exists() else None
+        recorded = recorded_nats(path)
         if self.finished and recorded is None:
+            if path.exists():
+                kept = keep_aside(path).name
+                warnings.warn(f"{path}: damaged, kept as {kept}; written anew", stacklevel=2)
             written = {name: describe(value) for name, value in results.items()}
             write(path, json.dumps(written, indent=2) + "\n")
         table = Table(title=self.folder.name, show_header=False)
@@ -350,14 +358,26 @@ def carry_out(experiment: Experiment, arguments: Sequence[str], program: str) ->
     check_folder(config.folder, config)  # before even a lock is written into it
     with living(config.folder):
         begin(config.folder, config, arguments)
-        config.train()
-        if not config.finished:
+        try:
+            config.train()
+        except Interrupted:
             return False
-        draw_curves(config.folder / "curves.png", read_metrics(config.folder / "metrics.jsonl"))
+        with not_needed("curves.png"):
+            draw_curves(config.folder / "curves.png", read_metrics(config.folder / "metrics.jsonl"))
         variables = config.restore()
         config.report(variables, program)
-        tell(config.draw(variables, config.drawing, config.folder / "samples"))
+        with not_needed("samples"):
+            tell(config.draw(variables, config.drawing, config.folder / "samples"))
         return True
+
+
+@contextmanager
+def not_needed(what: str) -> Iterator[None]:
+    """Tells in a warning what goes wrong inside: results do not need pictures."""
+    try:
+        yield
+    except Exception as error:
+        warnings.warn(f"{what}: {type(error).__name__}: {error}; goes on without", stacklevel=4)
 
 
 def dispatch(
@@ -393,11 +413,12 @@ def dispatch(
         sys.exit(f"{program}: interrupted; the same command goes on from the last checkpoint")
     except (ValueError, OSError, FloatingPointError) as error:
         raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+        text = str(error)
         if isinstance(error, OSError) and error.filename is not None:
-            sys.exit(f"{program}: {error.filename}: {error.strerror}")
-        if not any(raised_in.is_relative_to(folder) for folder in OURS):
+            text = f"{error.filename}: {error.strerror}"
+        elif not any(raised_in.is_relative_to(folder) for folder in OURS):
             raise
-        sys.exit(f"{program}: {error}")
+        sys.exit("; ".join([f"{program}: {text}", *getattr(error, "__notes__", ())]))
 
 
 OURS = (Path(ar.__file__).parent, Path(__file__).parent)
@@ -435,27 +456,58 @@ def begin(folder: Path, config: Any, arguments: Sequence[str]) -> None:
       FileExistsError: when the folder holds a run of another configuration.
     """
     check_folder(folder, config)
+    path = folder / "config.json"
+    if path.exists() and read_json(path) is None:
+        warnings.warn(f"{path}: damaged, kept as {keep_aside(path).name}", stacklevel=2)
     write(folder / "arguments.json", json.dumps(list(arguments)) + "\n")
-    write(folder / "config.json", to_json(config))
+    write(path, to_json(config))
 
 
 def check_folder(folder: Path, config: Any) -> None:
-    """Raises FileExistsError when the folder holds another run, or results without checkpoints."""
-    path, metrics = folder / "config.json", folder / "metrics.jsonl"
-    saved = any((folder / "checkpoints").glob("[0-9]*"))
+    """Raises FileExistsError when the folder holds another run, or results without checkpoints.
+
+    Where config.json is damaged, `run.json` tells whether the run is another, when it goes on.
+    """
+    path, metrics, checkpoints = (
+        folder / name for name in ("config.json", "metrics.jsonl", "checkpoints")
+    )
+    saved = checkpoints.is_dir() and any(p.name[0].isdigit() for p in checkpoints.iterdir())
     ended = (folder / "results.json").exists()
     if not (saved or ended or (metrics.exists() and metrics.stat().st_size)):
         return  # at most a start that failed
-    if not path.exists() or path.read_text(encoding="utf-8") != to_json(config):
+    other = f"folder: expected a new one or one with this configuration, got {folder}"
+    if not path.exists():
+        raise FileExistsError(f"{other}, which holds a run of another; name another with --folder")
+    recorded = read_json(path)
+    if recorded is None and not (folder / "run.json").exists():
+        raise FileExistsError(f"{other}, whose {path.name} is damaged; name another with --folder")
+    for name, before, given in differences(recorded or {}, json.loads(to_json(config))):
         raise FileExistsError(
-            f"folder: expected a new one or one with this configuration, got {folder}, which holds "
-            "a run of another (see its config.json); name another with --folder"
+            f"{other}, which holds a run of another (see its {path.name}: {name} is {before}, not "
+            f"{given}); name another with --folder"
         )
     if ended and not saved:
         raise FileExistsError(
             f"folder: expected a run with its checkpoints, got {folder}, which holds results "
             "without them; name another with --folder"
         )
+
+
+def read_json(path: Path) -> Any:
+    """What a file of JSON tells; None if it is damaged."""
+    try:
+        return json.loads(path.read_bytes())
+    except (ValueError, RecursionError):
+        return None
+
+
+def recorded_nats(path: Path) -> float | None:
+    """The likelihood that results tell; None if there are none, or damaged ones."""
+    results: Any = read_json(path) if path.exists() else None
+    try:
+        return float(results["likelihood"]["nats"])
+    except (TypeError, KeyError, ValueError):
+        return None
 
 
 def to_json(config: Any) -> str:
@@ -528,22 +580,18 @@ def arguments_of(folder: Path) -> list[str]:
 
     Raises:
       FileNotFoundError: when there is no run in the folder.
+      ValueError: when the file is damaged.
     """
     path = folder / "arguments.json"
     if not path.exists():
         raise FileNotFoundError(f"folder: expected that of a run, got {folder}: train first")
-    return json.loads(path.read_bytes())
-
-
-def describe(part: Any) -> Any:
-    """A nested configuration as JSON, each part with the name of its class."""
-    if isinstance(part, tuple):
-        return [describe(each) for each in part]
-    if not dataclasses.is_dataclass(part):
-        return str(part) if isinstance(part, Path) else part
-    left_out = ("parent", "name") if isinstance(part, nn.Module) else getattr(part, "places", ())
-    fields = [f.name for f in dataclasses.fields(part) if f.init and f.name not in left_out]
-    return {"class": type(part).__name__} | {name: describe(getattr(part, name)) for name in fields}
+    arguments = read_json(path)
+    if not isinstance(arguments, list) or not all(isinstance(word, str) for word in arguments):
+        raise ValueError(
+            f"{path}: expected a list of arguments, got a damaged file; the command that trained "
+            "the run writes it again"
+        )
+    return arguments
 
 
 def compared(again: float, recorded: float) -> str:

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,12 @@ MAPS = Path("/proc/self/maps")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest tests come first, so that no worker is left alone with them."""
     items.sort(key=lambda item: item.path.stem != "test_processes")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _control_c() -> None:
+    """Tests press it, and start processes that get it: a suite in the background ignores it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ several), and "mask" `[batch]` where some rows only fill the batch up.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import grain
 import numpy as np
@@ -39,7 +39,9 @@ def training_batches(
         return batch | {"x": transform(batch["x"], rng)}
 
     rows = grain.MapDataset.range(len(source)).seed(seed).shuffle().repeat().batch(batch_size)
-    return rows.map(source.batch).random_map(transformed)
+    batches = rows.map(source.batch).random_map(transformed)
+    cast(Any, batches).source = source  # of which `fit` takes the fingerprint
+    return batches
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from ar_jax.checks import check_fractions, check_positive
 from ar_jax.training.optimizer import AdamW, Optimizer
 
 Precision = Literal["float32", "bfloat16"]
+OnNonfinite = Literal["raise", "skip"]
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class Training:
       validate_every: steps between two validations, each with a checkpoint.
       patience: steps without a better validation after which training stops; 0 for never.
       keep: how many of the latest checkpoints to keep, besides the best.
+      on_nonfinite: what a step does whose loss or gradient is not finite: "raise" ends the run;
+        "skip" leaves parameters, optimizer and average as they were.
+      max_skipped: steps that a run may skip before it ends all the same.
     """
 
     steps: int = 2000
@@ -39,6 +43,8 @@ class Training:
     validate_every: int = 200
     patience: int = 0
     keep: int = 2
+    on_nonfinite: OnNonfinite = "raise"
+    max_skipped: int = 10
 
     def __post_init__(self) -> None:
         check_positive(
@@ -53,6 +59,12 @@ class Training:
             raise ValueError(f"seed: expected at least 0, got {self.seed}")
         if self.patience < 0:
             raise ValueError(f"patience: expected at least 0 steps, got {self.patience}")
+        if self.max_skipped < 0:
+            raise ValueError(f"max_skipped: expected at least 0 steps, got {self.max_skipped}")
+
+    def validates(self, step: int) -> bool:
+        """Whether there is a validation after so many updates."""
+        return step > 0 and (step % self.validate_every == 0 or step == self.steps)
 
     def finished(self, step: int, best: int) -> bool:
         """Whether training ends at a step: at the last one, or where patience is over.

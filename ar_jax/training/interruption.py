@@ -7,15 +7,24 @@ from contextlib import contextmanager
 from typing import Any
 
 
+class Interrupted(KeyboardInterrupt):
+    """Training was interrupted, after all was saved."""
+
+
 @contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C or SIGTERM sets; a second one acts as it would without."""
+    """An event that the first Ctrl-C or SIGTERM sets; a second one acts as it would without.
+
+    A signal that is ignored stays ignored, as the shell wants it of what runs in the background;
+    so does one left to a handler that is not Python's, which could not be given back.
+    """
     stop = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stop  # only the main thread may handle signals
         return
     numbers = (signal.SIGINT, signal.SIGTERM)
-    previous = {number: signal.getsignal(number) for number in numbers}
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    previous = {n: h for n, h in handlers.items() if h not in (signal.SIG_IGN, None)}
 
     def give_back() -> None:
         for number, handler in previous.items():
@@ -25,7 +34,7 @@ def stop_signals() -> Iterator[threading.Event]:
         stop.set()
         give_back()
 
-    for number in numbers:
+    for number in previous:
         signal.signal(number, request)
     try:
         yield stop

@@ -1,20 +1,25 @@
 """The training loop."""
 
 import math
+import warnings
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
 import grain
+import jax
 import numpy as np
 
+from ar_jax.checks import check_parameters
 from ar_jax.model import Model
 from ar_jax.training.checkpoint import Checkpoints
 from ar_jax.training.config import Training
-from ar_jax.training.interruption import stop_signals
+from ar_jax.training.fingerprint import Fingerprint
+from ar_jax.training.interruption import Interrupted, stop_signals
 from ar_jax.training.living import living
-from ar_jax.training.metrics import Metrics, Stopwatch, finite_means
+from ar_jax.training.metrics import LEARNING_RATE, Metrics, Stopwatch, finite_means
 from ar_jax.training.parallel import any_process, data_parallel, first_process, replicate
 from ar_jax.training.progress import progress_bar
 from ar_jax.training.state import TrainState, init_state
@@ -33,25 +38,38 @@ def fit(
 ) -> TrainState:
     """Trains a model, going on from the last checkpoint in the folder.
 
-    The first Ctrl-C (or SIGTERM) saves and returns; the second one stops at once. A run that goes
-    on ends as one that was never interrupted: bit for bit on a CPU with the same number of devices,
-    elsewhere as far as what is compiled is deterministic.
+    The first Ctrl-C (or SIGTERM) saves and raises KeyboardInterrupt; the second one stops at once.
+    An error between two steps (in reading, validating or writing) saves before it is raised. In
+    all cases the same call goes on from there, and after a kill from the last checkpoint.
+
+    A run that goes on ends as one that was never interrupted: bit for bit on a CPU, if the type of
+    machine, the numbers of its cores and devices, and all versions are the same (one core in place
+    of two changes the fifth digit); elsewhere as far as what is compiled is deterministic.
+
+    A run goes on only with what it began with: `run.json` in the folder holds the model, the
+    training, a fingerprint of the data, the versions and the machine. Of `training` only what
+    leaves right what was learned so far may differ: `steps` (the rest of the schedule goes to the
+    new end), `micro_batches`, `log_every`, `validate_every`, `patience`, `keep`, `on_nonfinite` and
+    `max_skipped`. The code of the model's classes is not compared.
 
     Args:
       model: the model.
       batches: element i is the batch of step i + 1, e.g. `ar_jax.data.training_batches`.
       validate: averaged variables -> bits/dim on the validation split.
-      folder: of the run: gets `checkpoints/`, `metrics.jsonl` and `tensorboard/`.
+      folder: of the run: gets `checkpoints/`, `metrics.jsonl`, `run.json` and `tensorboard/`.
       training: how to train.
-      preview: called with the averaged variables and the step at each validation.
+      preview: called with the averaged variables and the step after each validation, when the state
+        is saved; the first of its errors is told in a warning, and training goes on.
 
     Returns:
-      The last state; `training.finished` tells whether it is the end or an interruption.
+      The last state.
 
     Raises:
-      ValueError: when a batch does not fit the model or the devices, a checkpoint the model, or
-        another run lives in the folder.
-      FloatingPointError: when the loss or its gradient is not finite.
+      KeyboardInterrupt: when training was interrupted.
+      ValueError: when a batch does not fit the model or the devices, the folder holds another run,
+        or another process runs there.
+      FloatingPointError: when the loss, its gradient or the parameters are not finite.
+      OSError: when something essential cannot be written.
     """
     with (
         living(folder),
@@ -61,54 +79,141 @@ def fit(
         optimizer = training.optimizer.transformation(training.steps)
         rate = training.optimizer.rate(training.steps)
         train_step = make_train_step(
-            model, optimizer, training.ema_decay, training.micro_batches, training.precision
-        )
+            model, optimizer, training.ema_decay, training.micro_batches, training.precision,
+            training.on_nonfinite,
+        )  # fmt: skip
         train_step = data_parallel(train_step, donate_argnums=(0,))
         state = init_state(model, optimizer, training.seed, cast(Batch, batches[0]))
+        fingerprint = Fingerprint.of(model, training, batches)
 
         unread: list[Any] = []  # scalars, left on the devices, so that they need not wait
         seconds: dict[str, float] = {}
+        differs: list[str] = []
+        validated = False
         if checkpoints.latest is not None:
+            differs = fingerprint.check_same(folder)
             state = checkpoints.restore(state)
-            unread += checkpoints.unread(checkpoints.latest)
-            seconds = checkpoints.seconds(checkpoints.latest)
-        state, start = replicate(state), int(state.step)
-        best = checkpoints.best or 0
-        if training.finished(start, best):
+            unread += checkpoints.unread(int(state.step))
+            seconds = checkpoints.seconds(int(state.step))
+            validated = checkpoints.validated(int(state.step))
+        state, step = replicate(state), int(state.step)
+        fingerprint.write(folder, step)
+        best, saved = checkpoints.best or 0, step
+        if training.finished(step, best) and (validated or not training.validates(step)):
+            _tell(f"{folder}: finished at step {step} of {training.steps}: nothing to do")
             return state
-        upcoming = batches.slice(slice(start, training.steps)).to_iter_dataset(READING)
+        if step:
+            _tell("; ".join([f"{folder}: goes on from step {step} of {training.steps}", *differs]))
+
+        again = ["train_bits_per_dim"] * bool(unread) + ["validation_bits_per_dim"] * (
+            not validated
+        )
+        metrics, watch = Metrics(folder, step, again), Stopwatch(seconds)
+        skipped, drawn = metrics.skipped, True
+        means_of = partial(finite_means, likely=lambda at: _likely(batches[at - 1]))
+
+        def save(validation: float = math.inf) -> None:
+            """Saves the state, unless it is broken, and waits until that is done."""
+            nonlocal saved
+            means_of(unread, step)
+            try:
+                check_parameters({"params": state.params, "ema": state.ema})
+            except ValueError as error:
+                raise FloatingPointError(f"step {step}: {error}") from None
+            try:
+                metrics.sync()
+            finally:
+                checkpoints.save(state, validation, unread, watch.read())
+                checkpoints.wait()
+                saved = step
+
+        upcoming = batches.slice(slice(step, training.steps)).to_iter_dataset(READING)
         with (
-            Metrics(folder, start) as metrics,
             closing(iter(upcoming)) as reader,
-            progress_bar(start, training.steps) as progress,
+            progress_bar(step, training.steps) as progress,
         ):
-            watch, step = Stopwatch(seconds), start
-            while not training.finished(step, best) and not any_process(
-                stop.is_set(), together=step % training.log_every == 0
-            ):
-                with watch.waiting():
-                    batch = next(reader)
-                model.check(batch["x"], batch.get("y"))
-                state, scalars = train_step(state, batch)
-                step += 1
-                unread.append(scalars)
-                validates = step % training.validate_every == 0 or step == training.steps
-                if validates or step % training.log_every == 0:
-                    means = finite_means(unread, step)
-                    bits_per_dim = means.pop("loss") / math.log(2)
-                    means |= {"learning_rate": float(np.asarray(rate(step - 1))), **watch.read()}
-                    metrics.write(step, train_bits_per_dim=bits_per_dim, **means)
-                    progress(step, bits_per_dim)
-                    unread = []
-                if validates:
-                    validation = validate(state.variables)
-                    finite_means([{"validation": validation}], step)  # never saves what is broken
-                    metrics.write(step, validation_bits_per_dim=validation, **watch.read())
-                    if first_process():
-                        preview(state.variables, step)
-                    checkpoints.save(state, validation, seconds=watch.read())
-                    best = checkpoints.best or 0
-            if step > (checkpoints.latest or 0):  # interrupted
-                finite_means(unread, step)
-                checkpoints.save(state, unread=unread, seconds=watch.read())
+            try:
+                while True:
+                    validates = training.validates(step) and not validated
+                    if unread and (validates or step % training.log_every == 0):
+                        means = means_of(unread, step)
+                        if "skipped" in means:
+                            means["skipped"] = skipped = skipped + means["skipped"]
+                        if skipped > training.max_skipped:
+                            raise FloatingPointError(
+                                f"max_skipped: expected at most {training.max_skipped} steps whose "
+                                f"loss or gradient is not finite, got {skipped:.0f} until step "
+                                f"{step}; {LEARNING_RATE}"
+                            )
+                        if "loss" in means:  # not all were skipped
+                            means["train_bits_per_dim"] = means.pop("loss") / math.log(2)
+                            progress(step, means["train_bits_per_dim"])
+                        means |= {"learning_rate": float(np.asarray(rate(step - 1)))}
+                        metrics.write(step, **means, **watch.read())
+                        unread = []
+                    if validates:
+                        validation = validate(state.variables)
+                        means_of([{"validation": validation}], step)
+                        metrics.write(step, validation_bits_per_dim=validation, **watch.read())
+                        save(validation)
+                        best, validated = checkpoints.best or 0, True
+                        if first_process():
+                            with watch.paused():
+                                drawn = _draw(preview, state.variables, step, drawn)
+                    if training.finished(step, best) or any_process(
+                        stop.is_set(), together=step % training.log_every == 0
+                    ):
+                        break
+                    with watch.waiting():
+                        batch = next(reader)
+                    try:
+                        model.check(batch["x"], batch.get("y"))
+                    except ValueError as error:
+                        raise ValueError(f"batch of step {step + 1}: {error}") from error
+                    state, scalars = train_step(state, batch)
+                    step, validated = step + 1, False
+                    unread.append(scalars)
+                if step > saved:  # interrupted
+                    save()
+            except Exception as error:
+                try:
+                    if step > saved:
+                        save()
+                except Exception as second:
+                    error.add_note(f"the state of step {step} could not be saved: {second}")
+                raise
+    if not training.finished(step, best):
+        where = f"interrupted at step {step} of {training.steps}, saved in {folder}"
+        _tell(f"{where}; the same call goes on from there")
+        raise Interrupted(where)
     return state
+
+
+def _draw(preview: Callable[[Any, int], None], variables: Any, step: int, drawn: bool) -> bool:
+    """Whether the preview could be drawn so far; the first failure is told."""
+    try:
+        preview(variables, step)
+    except Exception as error:
+        if drawn:
+            text = f"preview of step {step}: {type(error).__name__}: {error}"
+            warnings.warn(f"{text}; training goes on without", stacklevel=3)
+        return False
+    return drawn
+
+
+def _likely(batch: Any) -> str:
+    """What is likely wrong where the loss of a batch, or its gradient, is not finite."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(batch):
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(np.asarray(leaf, np.float32))
+        if not finite.all():
+            name = jax.tree_util.keystr(path, simple=True, separator=".")
+            row = int(finite.reshape(len(finite), -1).all(1).argmin())
+            return f"{name} of its batch holds NaN or infinity in row {row}: mend the data"
+    return LEARNING_RATE
+
+
+def _tell(text: str) -> None:
+    """Prints a line, in the first process."""
+    if first_process():
+        print(text)

@@ -15,7 +15,7 @@ import optax
 from jax import lax
 
 from ar_jax.model import Model
-from ar_jax.training.config import Precision
+from ar_jax.training.config import OnNonfinite, Precision
 from ar_jax.training.state import TrainState
 
 Batch = Mapping[str, Any]
@@ -38,6 +38,7 @@ def make_train_step(
     ema_decay: float,
     micro_batches: int = 1,
     precision: Precision = "float32",
+    on_nonfinite: OnNonfinite = "raise",
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Scalars]]:
     """The step (state, batch) -> (state, {"loss", "gradient_norm"}).
 
@@ -51,6 +52,9 @@ def make_train_step(
         average that slow would remember little but the initial parameters.
       micro_batches: parts of the share that are computed one after the other.
       precision: that the network computes in.
+      on_nonfinite: with "skip" a step whose loss or gradient is not finite on any device changes
+        nothing but the count of steps, and its scalars are {"loss": 0, "gradient_norm": 0,
+        "skipped": 1}; those of all other steps hold "skipped": 0.
     """
     variables_per_event = math.prod(model.ordering.event)
 
@@ -84,14 +88,24 @@ def make_train_step(
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
-        state = TrainState(
+        new = TrainState(
             step=state.step + 1,
             params=params,
             ema=optax.incremental_update(params, state.ema, 1 - decay),
             opt_state=opt_state,
             key=state.key,
         )
-        return state, {"loss": value, "gradient_norm": optax.tree.norm(gradient)}
+        scalars = {"loss": value, "gradient_norm": optax.tree.norm(gradient)}
+        if on_nonfinite == "raise":
+            return new, scalars
+
+        finite = jnp.isfinite(scalars["loss"]) & jnp.isfinite(scalars["gradient_norm"])
+
+        def taken(new: Any, old: Any) -> Any:
+            return jax.tree.map(lambda n, o: jnp.where(finite, n, o), new, old)
+
+        scalars = taken(scalars, jax.tree.map(jnp.zeros_like, scalars)) | {"skipped": 1 - finite}
+        return taken(new, state.replace(step=new.step)), scalars
 
     return train_step
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import launch
+from experiments import launch, terminal
 from experiments.mnist_made import MnistMade
 from experiments.run import parse
 
@@ -82,7 +82,8 @@ def here(tmp_path):
     folder.mkdir()
     (folder / "__init__.py").touch()
     (folder / "helpers.py").write_text('"""Not an experiment."""\n', encoding="utf-8")
-    (folder / "launch.py").symlink_to(launch.__file__)
+    for module in (launch, terminal):
+        (folder / Path(module.__file__).name).symlink_to(module.__file__)
     (folder / "fake.py").write_text(FAKE, encoding="utf-8")
     return tmp_path
 

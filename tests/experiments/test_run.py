@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,8 +24,10 @@ from experiments.digits import Digits
 from experiments.images import SampleImages
 from experiments.mnist_made import MnistMade
 from experiments.run import (
+    arguments_of,
     asked,
     begin,
+    carry_out,
     check_folder,
     check_writable,
     describe,
@@ -32,6 +36,7 @@ from experiments.run import (
     parse,
 )
 from experiments.shrunk import shrunk
+from tests.faults import small_disk
 
 
 def configure(experiment, *arguments):
@@ -96,9 +101,94 @@ def test_what_is_left_of_another_run_is_not_touched(tmp_path, kept):
     path.parent.mkdir(exist_ok=True)
     path.write_text("1", encoding="utf-8")
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
-    with pytest.raises(FileExistsError, match="which holds a run of another"):
+    told = r"which holds a run of another \(see its config.json: batch_size is 2, not 64\)"
+    with pytest.raises(FileExistsError, match=told):
         begin(tmp_path, Digits(), [])
     assert before == {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+
+
+def test_a_damaged_configuration_is_kept_and_written_anew_where_the_run_tells_itself(tmp_path):
+    begin(tmp_path, Digits(), [])
+    (tmp_path / "metrics.jsonl").write_text("1", encoding="utf-8")
+    config = (tmp_path / "config.json").read_bytes()
+    (tmp_path / "config.json").write_bytes(config[:100])
+    with pytest.raises(FileExistsError, match=r"whose config\.json is damaged; name another"):
+        begin(tmp_path, Digits(), [])
+    (tmp_path / "run.json").write_text("{}", encoding="utf-8")
+    with pytest.warns(UserWarning, match=r"config\.json: damaged, kept as config\.json\.damaged"):
+        begin(tmp_path, Digits(), [])
+    assert (tmp_path / "config.json").read_bytes() == config
+    assert (tmp_path / "config.json.damaged").read_bytes() == config[:100]
+
+
+def test_a_configuration_of_an_earlier_version_may_lack_fields(tmp_path):
+    begin(tmp_path, Digits(), [])
+    (tmp_path / "metrics.jsonl").write_text("1", encoding="utf-8")
+    path = tmp_path / "config.json"
+    recorded = json.loads(path.read_bytes())
+    del recorded["training"]["max_skipped"]
+    path.write_text(json.dumps(recorded), encoding="utf-8")
+    check_folder(tmp_path, Digits())
+
+
+@pytest.mark.parametrize("content", [b"", b'["--debug"', b"{}", b"[1]", b"\0\0", b"\xff"])
+def test_damaged_arguments_are_named_with_what_to_do(tmp_path, content):
+    (tmp_path / "arguments.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"arguments\.json: expected a list .* the command that"):
+        arguments_of(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of two steps."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    assert carry_out(Digits(), [*TWO_STEPS, "--folder", str(folder)], "p")
+    return folder
+
+
+TWO_STEPS = ["--debug", "--training.steps", "2"]
+
+
+@pytest.fixture
+def copied(trained, tmp_path):
+    return shutil.copytree(trained, tmp_path / "run")
+
+
+def again(folder):
+    return carry_out(Digits(), [*TWO_STEPS, "--folder", str(folder)], "p")
+
+
+@pytest.mark.parametrize("content", [b'{"likelihood": {"na', b"[]", b"\0"])
+def test_damaged_results_are_kept_and_written_anew(copied, content):
+    results = copied / "results.json"
+    before = json.loads(results.read_bytes())
+    results.write_bytes(content)
+    with pytest.warns(UserWarning, match=r"results\.json: damaged, kept as results\.json\.dam"):
+        assert again(copied)
+    after = json.loads(results.read_bytes())
+    assert {**after, "command": ""} == {**before, "command": ""}
+    assert (copied / "results.json.damaged").read_bytes() == content
+
+
+def test_pictures_that_cannot_be_drawn_cost_no_results(copied, monkeypatch):
+    (copied / "results.json").unlink()
+    monkeypatch.setattr(Digits, "draw", lambda *_: 1 / 0)
+    with pytest.warns(UserWarning, match="samples: ZeroDivisionError: .*; goes on without"):
+        assert again(copied)
+    assert (copied / "results.json").exists()
+
+
+def test_a_run_on_a_full_disk_ends_in_one_line(tmp_path):
+    """With room for the configuration, but for no checkpoint."""
+    with small_disk(tmp_path / "run", "size=32k"), pytest.raises(SystemExit) as ended:
+        dispatch("p", {"train": lambda _: again(tmp_path / "run") and None}, "train", "", [])
+    assert re.fullmatch(rf"p: {tmp_path}/run/.*: No space left on device.*", str(ended.value))
+
+
+def test_a_read_only_disk_ends_a_run_in_one_line(tmp_path):
+    with small_disk(tmp_path / "disk", "ro"), pytest.raises(SystemExit) as ended:
+        dispatch("p", {"train": lambda _: again(tmp_path / "disk/run") and None}, "train", "", [])
+    assert str(ended.value) == f"p: {tmp_path}/disk/run: Read-only file system"
 
 
 def test_results_without_their_checkpoints_are_not_overwritten(tmp_path):

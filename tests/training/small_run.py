@@ -17,7 +17,8 @@ import ar_jax as ar
 from ar_jax.data import Arrays, EvaluationBatches, training_batches
 from ar_jax.data.transforms import binarise
 from ar_jax.evaluation import evaluate
-from ar_jax.training import Checkpoints, fit
+from ar_jax.training import Checkpoints, fit, init_state
+from ar_jax.training.interruption import Interrupted
 
 options: Any = globals()["options"]  # given by the fixture `start`
 jax.config.update("jax_num_cpu_devices", options.devices)
@@ -53,8 +54,12 @@ def preview(variables: Any, step: int) -> None:
         signal.raise_signal(signal.SIGINT)
 
 
-with contextlib.redirect_stdout(Path(os.devnull).open("w", encoding="utf-8")):
-    state = fit(
+with (
+    Path(os.devnull).open("w", encoding="utf-8") as null,
+    contextlib.redirect_stdout(null),
+    contextlib.suppress(Interrupted),
+):
+    fit(
         MODEL,
         training_batches(train, 16, seed=0, transform=binarise),
         lambda v: evaluate(MODEL, v, EvaluationBatches(fixed, 16), "validation").bits_per_dim,
@@ -64,6 +69,8 @@ with contextlib.redirect_stdout(Path(os.devnull).open("w", encoding="utf-8")):
     )
 with Checkpoints(options.folder / "checkpoints") as checkpoints:
     steps = [checkpoints.latest, checkpoints.best]
+    optimizer = options.training.optimizer.transformation(options.training.steps)
+    state = checkpoints.restore(init_state(MODEL, optimizer, 0, fixed.batch(np.arange(1))))
 leaves = jax.tree.leaves(state.replace(key=jax.random.key_data(state.key)))
 end = options.folder / f"end-{options.process}.npz"
 np.savez(end, np.array(steps), *map(np.asarray, leaves))

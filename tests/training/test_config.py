@@ -18,6 +18,7 @@ from ar_jax.training import Training
         ({"ema_decay": math.nan}, "ema_decay: expected at least 0 and less than 1, got nan"),
         ({"seed": -1}, "seed: expected at least 0, got -1"),
         ({"patience": -1}, "patience: expected at least 0 steps, got -1"),
+        ({"max_skipped": -1}, "max_skipped: expected at least 0 steps, got -1"),
     ],
     ids=str,
 )

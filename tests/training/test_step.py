@@ -108,6 +108,44 @@ def test_dropout_is_a_function_of_seed_step_and_device():
     assert not np.isclose(loss, two(state, twice)[1]["loss"], rtol=1e-4)
 
 
+class Fragile(ar.AutoregressiveModel):
+    """The loss of a row with label 3 is not a number."""
+
+    def __call__(self, x, condition=None, lengths=None):
+        nats = super().__call__(x, condition, lengths)
+        return nats * jnp.where(condition == 3, jnp.nan, 1.0)
+
+
+@pytest.mark.parametrize("devices", [1, 4])
+def test_a_skipped_step_changes_nothing_but_the_count_of_steps(devices):
+    """The label is in one row: in the share of one device, whose state is that of all."""
+    model = Fragile(**{name: getattr(make_model(), name) for name in PARTS})
+    batch = make_batch() | {"y": np.arange(16, dtype=np.int32) % 3}
+    optimizer = optax.adam(0.1)
+    state = init_state(model, optimizer, 0, batch)
+    skipping = on_devices(make_train_step(model, optimizer, 0.9, on_nonfinite="skip"), devices)
+    raising = on_devices(make_train_step(model, optimizer, 0.9), devices)
+
+    new, scalars = skipping(state, batch)
+    expected, told = raising(state, batch)
+    assert scalars.pop("skipped") == 0
+    assert_close(
+        (new.params, new.ema, new.opt_state), (expected.params, expected.ema, expected.opt_state)
+    )
+    assert_close(scalars, told)
+
+    spoilt = batch | {"y": np.where(np.arange(16) == 15, 3, batch["y"])}
+    again, scalars = skipping(new, spoilt)
+    assert scalars == {"loss": 0, "gradient_norm": 0, "skipped": 1}
+    assert int(again.step) == 2
+    for field in ("params", "ema", "opt_state"):
+        jax.tree.map(np.testing.assert_array_equal, getattr(again, field), getattr(new, field))
+    assert np.isnan(raising(new, spoilt)[1]["loss"])
+
+
+PARTS = ("ordering", "conditional", "head", "context")
+
+
 @pytest.mark.parametrize("micro_batches", [2, 4])
 @pytest.mark.parametrize("devices", [1, 2])
 def test_micro_batches_make_the_step_of_the_whole_batch(micro_batches, devices):
