@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent import futures
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -42,8 +42,8 @@ class Checkpoints:
         self._folder, self._keep = folder, keep
         self._saved: dict[int, Contents] = {}
         self._damage: dict[int, str] = {}
-        self._writer = ThreadPoolExecutor(1, "checkpoint")
-        self._writing: tuple[int, Contents | None, set[int], Future[None]] | None = None
+        self._writer = futures.ThreadPoolExecutor(1, "checkpoint")
+        self._writing: tuple[int, Contents | None, set[int], futures.Future[None]] | None = None
         for step in snapshot.steps(folder):
             try:
                 self._saved[step] = self._contents(step)
@@ -64,7 +64,7 @@ class Checkpoints:
         failed = None
         try:
             self.wait()
-        except OSError as reason:
+        except (OSError, ValueError) as reason:
             failed = reason
         self._writer.shutdown()
         if any_process(failed is not None, together=kind is None):  # all wait for the first one
@@ -113,7 +113,9 @@ class Checkpoints:
             [{name: float(value) for name, value in row.items()} for row in unread],
             {name: float(value) for name, value in (seconds or {}).items()},
         )
-        arrays = {name: np.asarray(leaf) for name, leaf in _named(jax.device_get(_bits(state)))}
+        arrays = {
+            name: np.asarray(leaf) for name, leaf in _named(jax.device_get(_bits(state))).items()
+        }
         before = self._saved.get(step)
         self._saved[step] = contents
         old = self._saved.keys() - {*sorted(self._saved)[-self._keep :], self.best}
@@ -142,7 +144,7 @@ class Checkpoints:
         if self._writing is None:
             return
         step, before, old, writing = self._writing
-        wait([writing])
+        futures.wait([writing])
         self._writing = None
         if error := writing.exception():
             del self._saved[step]
@@ -182,15 +184,16 @@ class Checkpoints:
             raise FileNotFoundError(
                 f"{self._folder}: expected {wanted}, got those of steps {sorted(self._saved)}"
             )
-        wanted = max(self._saved) if step is None else step
-        try:
-            return self._read(like, wanted)
-        except DamagedError as error:
-            self._saved.pop(wanted, None)
-            self._damage[wanted] = str(error)
-        if step is None:
+        while True:
+            wanted = max(self._saved) if step is None else step
+            try:
+                return self._read(like, wanted)
+            except DamagedError as error:
+                self._saved.pop(wanted, None)
+                self._damage[wanted] = str(error)
+            if step is not None:
+                break
             self._tell(wanted)
-            return self.restore(like)
         advice = "no other is left"
         if self.best is not None:
             advice = f"move {self._folder / str(step)} away to use step {self.best}, the next best"
@@ -202,11 +205,11 @@ class Checkpoints:
             raise ValueError(
                 f"{self._folder}: expected a checkpoint that can be read, got none; "
                 + "; ".join(self._damage.values())
-                + "; move them away to start anew"
+                + "; repair them, or move them away to start anew"
             )
         warnings.warn(
-            f"checkpoint of step {step} is damaged: {self._damage[step]}; it stays where it is, "
-            f"and the last good one is that of step {max(self._saved)}",
+            f"checkpoint of step {step} is damaged: {self._damage[step]}; it stays where it is; "
+            f"the last good one is that of step {self.latest}, the best that of step {self.best}",
             stacklevel=3,
         )
 
@@ -221,7 +224,7 @@ class Checkpoints:
         """Raises DamagedError when it is not as it was saved, ValueError when not as `like`."""
         folder, like = self._folder / str(step), _bits(like)
         contents = self._contents(step)
-        expected = dict(_named(like))
+        expected = _named(like)
         told = {name: _described(leaf.shape, leaf.dtype) for name, leaf in expected.items()}
         got = {name: _described(**array) for name, array in contents.arrays.items()}
         for name in sorted(told.keys() | got.keys()):
@@ -247,9 +250,13 @@ def _bits(state: TrainState) -> TrainState:
     return state.replace(key=jax.random.key_data(state.key))
 
 
-def _named(tree: Any) -> list[tuple[str, Any]]:
-    """The arrays of a tree with their names."""
-    return [(snapshot.name(path), leaf) for path, leaf in jax.tree_util.tree_leaves_with_path(tree)]
+def _named(tree: Any) -> dict[str, Any]:
+    """The arrays of a tree by their names."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    named = {snapshot.name(path): leaf for path, leaf in leaves}
+    if len(named) < len(leaves):
+        raise ValueError("state: expected a name for each array, got two arrays of one name")
+    return named
 
 
 def _described(shape: Sequence[int], dtype: Any, **others: Any) -> str:

@@ -59,12 +59,14 @@ class Contents:
 
     def __post_init__(self) -> None:
         rows = self.unread if isinstance(self.unread, list) else [None]
+        names = [row.keys() for row in rows if isinstance(row, dict)]
         arrays = self.arrays.values() if isinstance(self.arrays, dict) else [None]
         expected = {
             "step: expected an integer": type(self.step) is int,
             "validation: expected a finite number": self.validation is None
             or _finite(self.validation),
-            "unread: expected finite numbers by name": all(map(_numbers, rows)),
+            "unread: expected finite numbers by the same names": all(map(_numbers, rows))
+            and names == names[:1] * len(names),
             "seconds: expected finite numbers by name": _numbers(self.seconds),
             "size: expected an integer": type(self.size) is int,
             "arrays: expected a dtype, shape and sha256 of each": all(map(_array, arrays)),

@@ -194,7 +194,7 @@ def newest_is_100():
     return pytest.warns(
         UserWarning,
         match=r"^checkpoint of step 200 is damaged: \S+/200\b.*: .+; "
-        "it stays where it is, and the last good one is that of step 100$",
+        "it stays where it is; the last good one is that of step 100, the best that of step 100$",
     )
 
 
@@ -227,7 +227,7 @@ def test_names_that_are_no_step_are_left_alone_and_an_empty_folder_300_is_named(
         assert checkpoints.latest == 200
     (saved / "300").mkdir()
     before = content(saved)
-    named = pytest.warns(UserWarning, match=r"step 300 is .*, and the last good one is .* 200$")
+    named = pytest.warns(UserWarning, match=r"step 300 is .*; the last .* 200, the best .* 100$")
     with named, Checkpoints(saved, keep=3) as checkpoints:
         assert int(checkpoints.restore(state).step) == 200
         with pytest.raises(ValueError, match=r"300/checkpoint.json: No such file .* use step 100"):
@@ -272,7 +272,7 @@ def test_one_line_names_all_checkpoints_when_none_is_good(saved, state):
     (saved / ARRAYS).unlink()
     message = (
         r"^\S+/saved: expected .*, got none; \S+/200/arrays.bin: No such file or directory; "
-        r"\S+/100/arrays.bin, ema\.\S+: expected .*; move them away to start anew$"
+        r"\S+/100/arrays.bin, ema\.\S+: expected .*; repair them, or move them away to start anew$"
     )
     with (
         newest_is_100(),
@@ -320,6 +320,15 @@ def test_numbers_that_are_not_finite_are_not_saved(tmp_path, state):
         with pytest.raises(ValueError, match="unread: expected finite numbers"):
             checkpoints.save(state, unread=[{"loss": 1.0}, {"loss": np.float32("inf")}])
         assert checkpoints.latest is None
+
+
+def test_arrays_of_one_name_are_not_saved(tmp_path, state):
+    params = {"a.b": jnp.zeros(1), "a": {"b": jnp.ones(1)}}
+    with (
+        Checkpoints(tmp_path) as checkpoints,
+        pytest.raises(ValueError, match="got two arrays of one name"),
+    ):
+        checkpoints.save(state.replace(params=params))
 
 
 def test_a_state_is_saved_as_it_was_though_training_goes_on(tmp_path, state):

@@ -1,4 +1,4 @@
-import subprocess
+import runpy
 import sys
 
 import jax
@@ -37,13 +37,13 @@ def old(tmp_path):
     return tmp_path
 
 
-def test_old_checkpoints_are_refused_until_they_are_converted(old):
+def test_old_checkpoints_are_refused_until_they_are_converted(old, monkeypatch, capsys):
     message = r"got none; \S+/7: expected .* see python -m ar_jax\.training\.convert; \S+/9: .*"
     with pytest.raises(ValueError, match=message):
         Checkpoints(old)
-    command = [sys.executable, "-m", "ar_jax.training.convert", str(old)]
-    said = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
-    assert (said.stdout, said.stderr) == ("converted step 7\nconverted step 9\n", "")
+    monkeypatch.setattr(sys, "argv", ["convert", str(old)])
+    runpy.run_path(convert.__file__, run_name="__main__")
+    assert capsys.readouterr().out == "converted step 7\nconverted step 9\n"
     with Checkpoints(old) as checkpoints:
         assert checkpoints.latest == checkpoints.best == 9
         assert checkpoints.unread(7) == [{"loss": 0.5}]

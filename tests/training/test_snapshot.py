@@ -147,7 +147,16 @@ def forge(folder, told):
 WRONG = {
     "step": ["7", 7.0, True, None, -7, 8, 10**4000],
     "validation": ["0", 1, float("nan"), float("-inf"), [1.0], True],
-    "unread": [5, {"loss": 1.0}, [1.0], [{"loss": "x"}], [{"loss": 1}], [{"loss": 1e999}], [[]]],
+    "unread": [
+        5,
+        {"loss": 1.0},
+        [1.0],
+        [{"loss": "x"}],
+        [{"loss": 1}],
+        [{"loss": 1e999}],
+        [[]],
+        [{"a": 1.0}, {}],
+    ],
     "seconds": [None, [], {"wall_seconds": None}, {"wall_seconds": {}}],
     "size": [-1, "308", 307, 2**70, 308.0],
     "arrays": [None, [], 3, {}, {"step": 3}, {"step": []}, {"../../\x1b[2J" * 999: {}}],
