@@ -40,8 +40,6 @@ def read_image(path: Path | str, ground: int | None = None) -> np.ndarray:
             for doubt in (UserWarning, Image.DecompressionBombWarning):
                 warnings.simplefilter("error", doubt)
             with Image.open(path, formats=FORMATS) as image:
-                image.verify()  # checksums, which decoding leaves out; it closes the file
-            with Image.open(path, formats=FORMATS) as image:
                 pixels = np.asarray(_flat(_checked(image), ground))
     except Exception as error:  # Pillow raises many kinds of them
         raise ValueError(

@@ -202,6 +202,7 @@ ADDED |= {"single_word": False, "content": "<end>"}
     ("change", "message"),
     [
         (("model", "vocab", "a", 2**32 - 2), "ids that are no integers from 0 to 2.20 - 1"),
+        (("model", "vocab", "a", 2**20), "ids that are no integers"),
         (("model", "vocab", "a", 2**40), "ids that are no integers"),
         (("model", "vocab", "a", -1), "ids that are no integers"),
         (("model", "vocab", "a", 1.5), "ids that are no integers"),
