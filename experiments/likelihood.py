@@ -290,7 +290,7 @@ def render(folder: Path) -> None:
         parts += section(folder, name, benchmark, here)
     path = folder / "README.md"
     write(path, "\n\n".join(parts) + "\n")
-    Console().print(f"Wrote {path}", highlight=False)
+    print(f"Wrote {path}")
 
 
 INTRODUCTION = f"""\

@@ -20,6 +20,7 @@ import jax
 import numpy as np
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
@@ -215,9 +216,9 @@ class Experiment(ABC):
                 warnings.warn(f"{path}: damaged, kept as {kept}; written anew", stacklevel=2)
             written = {name: describe(value) for name, value in results.items()}
             write(path, json.dumps(written, indent=2) + "\n")
-        table = Table(title=self.folder.name, show_header=False)
+        table = Table(title=escape(self.folder.name), show_header=False)
         for name, value in results.items():
-            table.add_row(name.replace("_", " "), readable(value))
+            table.add_row(name.replace("_", " "), escape(readable(value)))
         if recorded is not None:
             table.add_row(path.name, compared(results["likelihood"].nats, recorded))
         Console().print(table)

@@ -35,7 +35,6 @@ from typing import Any, ClassVar, Literal, get_args
 
 import jax
 import numpy as np
-from rich.console import Console
 
 import ar_jax as ar
 from ar_jax.checks import check_positive
@@ -334,7 +333,7 @@ def render(folder: Path) -> None:
         raise ValueError(f"folder: expected that of fitted models, got {folder}: train first")
     path = folder / "README.md"
     write(path, "\n\n".join(["# Densities of real tables", PROSE, *parts]) + "\n")
-    Console().print(f"Wrote {path}", highlight=False)
+    print(f"Wrote {path}")
 
 
 PROSE = f"""\

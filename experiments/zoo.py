@@ -24,7 +24,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 
 import ar_jax as ar
 from ar_jax import conditionals
@@ -268,7 +267,7 @@ def render(folder: Path) -> None:
         if shown:
             parts += section(folder, title, shown, speeds["models"])
     write(path, "\n\n".join(parts) + "\n")
-    Console().print(f"Wrote {path}", highlight=False)
+    print(f"Wrote {path}")
 
 
 KINDS = {BinarisedMnist: "Images", Shakespeare: "Texts", Speech: "Sounds", Chorales: "Music"}

@@ -23,7 +23,6 @@ import jax
 import numpy as np
 import torch
 from matplotlib.figure import Figure
-from rich.console import Console
 from rich.progress import track
 from torch import Tensor, nn
 from torch.nn import functional
@@ -269,7 +268,7 @@ def run(arguments: list[str]) -> None:
     found = {name: json.loads(path.read_bytes()) for name, path in paths.items() if path.exists()}
     draw(config.folder / "curves.png", found)
     write(config.folder / "README.md", report(found))
-    Console().print(f"Wrote {config.folder / 'README.md'}", highlight=False)
+    print(f"Wrote {config.folder / 'README.md'}")
 
 
 def draw(path: Path, found: Mapping[str, Mapping[str, Any]]) -> None:

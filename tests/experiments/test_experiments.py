@@ -48,7 +48,7 @@ OWN_PROCESS = ("digits",)
 FILES = {  # what experiments compress, and their run's option of the page
     "fashion_transformer": (["images.npy", "dark28.png"], "fashion"),
     "speech_samples": (["short.wav"], "speech"),
-    "text": (["note.txt", "empty.txt"], "text"),
+    "text": (["note.txt", "empty.txt", "[red] 10:00.txt"], "text"),
     "proteins": (["note.txt"], "proteins"),
 }
 
@@ -84,6 +84,7 @@ class Place:
         np.savez(folder / "short.npz", pitch=pitch, lengths=lengths[1:])
         (folder / "sentences.txt").write_text("It was so. " * 1500, encoding="utf-8")
         (folder / "note.txt").write_text("It was so, and it was not so.\n", encoding="utf-8")
+        (folder / "[red] 10:00.txt").write_text("It was late.\n", encoding="utf-8")
         (folder / "empty.txt").touch()
         for file, count in (("known.fasta", 100), ("others.fasta", 20)):
             residues = rng.choice(list("ACDEFGHIKLMNPQRSTVWY"), (count, 150))
@@ -203,7 +204,7 @@ def test_files_come_back(trained):
     if name in FILES:
         files, _ = FILES[name]
         place.run(name, "compress", *files, "--to", "files.arj", "--folder", "run")
-        place.run(name, "decompress", "files.arj", "--to", "back", "--folder", "run")
+        told = place.run(name, "decompress", "files.arj", "--to", "back", "--folder", "run")
         for file in files:
             back = place.folder / "back" / Path(file).name
             if back.suffix == ".png":
