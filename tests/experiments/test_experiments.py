@@ -207,6 +207,7 @@ def test_files_come_back(trained):
         told = place.run(name, "decompress", "files.arj", "--to", "back", "--folder", "run")
         for file in files:
             back = place.folder / "back" / Path(file).name
+            assert f"Wrote back/{back.name}: {back.stat().st_size:,} bytes" in told
             if back.suffix == ".png":
                 assert np.array_equal(Image.open(back), Image.open(place.folder / file))
             else:
