@@ -67,9 +67,13 @@ def keep_aside(path: Path) -> Path:
 
 def sync_folder(folder: Path) -> None:
     """Puts the names of a folder's files on the disk: fsync of a file covers only its content."""
-    if os.name != "posix":  # other systems cannot open a folder
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
+    if os.name == "posix":  # other systems cannot open a folder
+        sync(folder)
+
+
+def sync(path: Path) -> None:
+    """Puts a file on the disk, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

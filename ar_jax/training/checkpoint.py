@@ -1,4 +1,4 @@
-"""Checkpoints of the train state."""
+"""Checkpoints of the train state, stored by Orbax."""
 
 import math
 import warnings

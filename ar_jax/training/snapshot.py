@@ -1,17 +1,21 @@
-"""The folder of one checkpoint: `arrays.bin`, and `checkpoint.json` with a digest of each array.
+"""The folder of one checkpoint: `arrays/` by Orbax, and `checkpoint.json` with their digests.
 
-`arrays.bin` holds the arrays one after another, in the order of their names. `checkpoint.json` has
-the dtype, shape and SHA-256 of each, the numbers that were saved beside them, and the SHA-256 of
-all of this: a flipped bit in either file is found, unless it changes nothing that is read.
+`arrays/` is Orbax's, as one uncompressed Zarr array each: a folder of its name with `.zarray` and
+a single chunk. `checkpoint.json` has the dtype, shape and SHA-256 of each, the numbers that were
+saved beside them, and the SHA-256 of all of this: a flipped bit in any file is found, unless it
+changes nothing that is read.
 
-Nothing in the folder is trusted. It must hold the two as regular files, not links. At most 32 MiB
-are read of `checkpoint.json`; no byte is read of `arrays.bin` before names, dtypes and shapes are
-those expected, so that reading takes the memory of what is expected and the time to read it once.
+Nothing in the folder is trusted. It must hold regular files, not links. At most 32 MiB are read of
+any JSON file. Orbax reads no byte before names, dtypes and shapes are those expected and each chunk
+has the size of its array, so that reading takes the memory of what is expected and the time to read
+it once.
 """
 
+import errno
 import hashlib
 import itertools
 import json
+import logging
 import math
 import os
 import re
@@ -25,12 +29,22 @@ from typing import Any
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
+from etils import epath
 
 from ar_jax import durable
 
-ARRAYS, CONTENTS = "arrays.bin", "checkpoint.json"
+ARRAYS, METADATA, CONTENTS = "arrays", "_METADATA", "checkpoint.json"
 ORBAX = "_CHECKPOINT_METADATA"  # in the folders of earlier versions
-LIMIT = 2**25  # bytes of `checkpoint.json`
+LIMIT = 2**25  # bytes of a JSON file
+ZARR = {
+    "zarr_format": 2,
+    "order": "C",
+    "dimension_separator": ".",
+    "compressor": None,
+    "filters": None,
+    "fill_value": None,
+}
 
 
 class DamagedError(ValueError):
@@ -46,7 +60,6 @@ class Contents:
       validation: its loss; None if it was not validated.
       unread: scalars of the last steps that no record of the metrics tells yet.
       seconds: the times of the run so far.
-      size: bytes of `arrays.bin`.
       arrays: the `dtype`, `shape` and `sha256` of each array by its name.
     """
 
@@ -54,7 +67,6 @@ class Contents:
     validation: float | None
     unread: Sequence[Mapping[str, float]]
     seconds: Mapping[str, float]
-    size: int = 0
     arrays: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -68,8 +80,8 @@ class Contents:
             "unread: expected finite numbers by the same names": all(map(_numbers, rows))
             and names == names[:1] * len(names),
             "seconds: expected finite numbers by name": _numbers(self.seconds),
-            "size: expected an integer": type(self.size) is int,
             "arrays: expected a dtype, shape and sha256 of each": all(map(_array, arrays)),
+            "arrays: expected printable names without '/'": all(map(_name, self.arrays or {})),
         }
         for what, holds in expected.items():
             if not holds:
@@ -82,6 +94,11 @@ def _finite(value: Any) -> bool:
 
 def _numbers(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_finite, value.values()))
+
+
+def _name(value: Any) -> bool:
+    plain = isinstance(value, str) and len(value) < 256 and value.isprintable()
+    return plain and "/" not in value and value not in ("", ".", "..")
 
 
 def _array(value: Any) -> bool:
@@ -120,7 +137,7 @@ def write(folder: Path, contents: Contents, arrays: Mapping[str, np.ndarray]) ->
 
     Args:
       folder: of this checkpoint; its parent is made if missing.
-      contents: all but `size` and `arrays`, which are found here.
+      contents: all but `arrays`, which are found here.
       arrays: by name.
 
     Returns:
@@ -132,21 +149,9 @@ def write(folder: Path, contents: Contents, arrays: Mapping[str, np.ndarray]) ->
     """
     new = _temporary(folder)
     try:
-        new.mkdir(parents=True)
-        described = {}
-        with (new / ARRAYS).open("xb") as file:
-            for name, array in sorted(arrays.items()):
-                content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-                file.write(content.data)
-                described[name] = {
-                    "dtype": str(array.dtype),
-                    "shape": list(array.shape),
-                    "sha256": hashlib.sha256(content.data).hexdigest(),
-                }
-            size = file.tell()
-            file.flush()
-            os.fsync(file.fileno())
-        told = asdict(replace(contents, size=size, arrays=described))
+        (new / ARRAYS).mkdir(parents=True)
+        _save(new / ARRAYS, _not_empty(arrays))
+        told = asdict(replace(contents, arrays={n: _described(a) for n, a in arrays.items()}))
         text = json.dumps(told | {"sha256": _digest(told)})
         if len(text) > LIMIT:
             raise ValueError(f"{CONTENTS}: expected at most {LIMIT:,} bytes, got {len(text):,}")
@@ -190,7 +195,7 @@ def _aside(folder: Path) -> Path:
 
 
 def read_contents(folder: Path) -> Contents:
-    """Reads `checkpoint.json`, and the size of `arrays.bin`: finds any damage but of the arrays.
+    """Reads `checkpoint.json`, and checks all files but the values of the arrays.
 
     Raises:
       DamagedError: when something is missing, not as it was saved, a link, or above the limit.
@@ -199,17 +204,11 @@ def read_contents(folder: Path) -> Contents:
     try:
         if folder.is_symlink():
             raise DamagedError(f"{folder}: expected a folder, got a link")
-        if _size(path) > LIMIT:
-            raise DamagedError(f"{path}: expected at most {LIMIT:,} bytes, got {_size(path):,}")
-        told = json.loads(path.read_bytes())
+        told = _read_json(path)
         if not isinstance(told, dict) or told.pop("sha256", None) != _digest(told):
             raise DamagedError(f"{path}: expected what was saved, got other content (SHA-256)")
         contents = Contents(**told)
-        if _size(folder / ARRAYS) != contents.size:
-            raise DamagedError(
-                f"{folder / ARRAYS}: expected {contents.size:,} bytes, "
-                f"got {_size(folder / ARRAYS):,}"
-            )
+        _check_files(folder / ARRAYS, contents)
     except OSError as error:
         if isinstance(error, FileNotFoundError) and is_orbax(folder):
             raise DamagedError(
@@ -237,22 +236,95 @@ def read_arrays(
     Raises:
       DamagedError: when an array is not as it was saved.
     """
-    path, arrays = folder / ARRAYS, {}
+    like = {name: np.empty(array.shape, array.dtype) for name, array in expected.items()}
+    as_numpy = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in _not_empty(like)}
     try:
-        with path.open("rb") as file:
-            for name, like in sorted(expected.items()):
-                dtype = np.dtype(like.dtype)
-                content = np.empty(math.prod(like.shape) * dtype.itemsize, np.uint8)
-                got = file.readinto(content.data)
-                digest = hashlib.sha256(content.data).hexdigest()
-                if got < content.size or digest != contents.arrays[name]["sha256"]:
-                    raise DamagedError(
-                        f"{path}, {name}: expected what was saved, got other content (SHA-256)"
-                    )
-                arrays[name] = content.view(dtype).reshape(like.shape)
-    except OSError as error:
-        raise DamagedError(f"{path}: {error.strerror}") from None
+        arrays = like | _orbax().restore(
+            epath.Path(folder.absolute() / ARRAYS),
+            args=ocp.args.PyTreeRestore(_not_empty(like), restore_args=as_numpy),
+        )
+    except Exception as error:  # Orbax raises whatever the content leads to
+        reason = ascii(" ".join(f"{type(error).__name__}: {error}".split()))[1:-1][:200]
+        raise DamagedError(f"{folder / ARRAYS}: expected arrays of Orbax, got {reason}") from None
+    for name, array in arrays.items():
+        if _described(array) != contents.arrays[name]:
+            raise DamagedError(
+                f"{folder / ARRAYS / name}: expected what was saved, got other content (SHA-256)"
+            )
     return arrays
+
+
+def _orbax() -> ocp.PyTreeCheckpointHandler:
+    """Orbax for this process alone: the first one writes, and each one reads for itself."""
+    process = jax.process_index()
+    return ocp.PyTreeCheckpointHandler(
+        use_ocdbt=False,
+        use_compression=False,
+        multiprocessing_options=ocp.options.MultiprocessingOptions(
+            primary_host=process, active_processes={process}, barrier_sync_key_prefix=f"{process}"
+        ),
+    )
+
+
+def _save(folder: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Writes arrays by Orbax; what the system refuses is raised as an OSError."""
+    if shutil.disk_usage(folder).free < sum(array.nbytes for array in arrays.values()):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # Orbax would print tracebacks
+    log = logging.getLogger("absl")
+    was, log.disabled = log.disabled, True  # Orbax logs tracebacks of what is raised here
+    try:
+        _orbax().save(epath.Path(folder.absolute()), args=ocp.args.PyTreeSave(arrays))
+    except ValueError as error:
+        code = re.search(r"os_error_code='(\d+)'", str(error))
+        if code is None:
+            raise
+        raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
+    finally:
+        log.disabled = was
+    for path in (folder / METADATA, *folder.iterdir(), folder):  # the arrays are synced by Orbax
+        durable.sync(path)
+
+
+def _not_empty(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Those with values: Orbax stores no others, and they have nothing to store."""
+    return {name: array for name, array in sorted(arrays.items()) if array.size}
+
+
+def _described(array: np.ndarray) -> dict[str, Any]:
+    content = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
+    digest = hashlib.sha256(content.data).hexdigest()
+    return {"dtype": str(array.dtype), "shape": list(array.shape), "sha256": digest}
+
+
+def _check_files(folder: Path, contents: Contents) -> None:
+    """Raises DamagedError unless all is a regular file, and each array one chunk of its size."""
+    chunks = {}
+    for name, array in contents.arrays.items():
+        shape, dtype = array["shape"], np.dtype(array["dtype"])
+        if 0 in shape:
+            continue
+        dtype_name = dtype.name if dtype.kind == "V" else dtype.str
+        described = ZARR | {"shape": shape, "chunks": shape, "dtype": dtype_name}
+        zarr = _read_json(folder / name / ".zarray")
+        if not isinstance(zarr, dict) or not described.items() <= zarr.items():
+            raise DamagedError(f"{folder / name / '.zarray'}: expected {described}")
+        chunk = folder / name / (".".join("0" for _ in shape) or "0")
+        chunks[chunk] = math.prod(shape) * dtype.itemsize
+    paths = (folder, *chunks, *sorted(folder.rglob("*")))
+    for path in [path for path in paths if path.is_symlink() or not path.is_dir()]:
+        size = _size(path)
+        if size != chunks.get(path, size):
+            raise DamagedError(f"{path}: expected {chunks[path]:,} bytes, got {size:,}")
+        if (path not in chunks and size > LIMIT) or path.name == "manifest.ocdbt":
+            raise DamagedError(f"{path}: expected a file of Zarr of at most {LIMIT:,} bytes")
+
+
+def _read_json(path: Path) -> Any:
+    """The content of a JSON file that is a regular one, up to the limit."""
+    size = _size(path)
+    if size > LIMIT:
+        raise DamagedError(f"{path}: expected at most {LIMIT:,} bytes, got {size:,}")
+    return json.loads(path.read_bytes())
 
 
 def is_orbax(folder: Path) -> bool:

@@ -175,11 +175,16 @@ def put_100_in_its_place(path):
         shutil.copy(path.parents[1] / "100" / path.name, path)
 
 
-FOLDER, ARRAYS, CONTENTS = "200", "200/arrays.bin", "200/checkpoint.json"
+FOLDER, ARRAYS, CONTENTS = "200", "200/arrays", "200/checkpoint.json"
+KERNEL = "arrays/params.conditional.hidden_0_kernel"
+CHUNK, ZARRAY, METADATA = f"200/{KERNEL}/0.0", f"200/{KERNEL}/.zarray", "200/arrays/_METADATA"
 DAMAGES = [
-    *((ARRAYS, harm) for harm in (truncate, empty, os.remove, make_link, make_pipe, make_folder)),
-    (ARRAYS, lambda path: flip(path, 1234)),
-    (ARRAYS, lambda path: path.write_bytes(path.read_bytes() + b"0")),
+    *((CHUNK, harm) for harm in (truncate, empty, os.remove, make_link, make_pipe, make_folder)),
+    (CHUNK, lambda path: flip(path, 123)),
+    (CHUNK, lambda path: path.write_bytes(path.read_bytes() + b"0")),
+    *((path, harm) for path in (ZARRAY, METADATA) for harm in (truncate, os.remove, make_link)),
+    *((ARRAYS, harm) for harm in (empty, make_file, make_link)),
+    (ARRAYS, lambda path: (path / "manifest.ocdbt").touch()),
     *((CONTENTS, harm) for harm in (truncate, empty, os.remove, make_link, put_100_in_its_place)),
     (CONTENTS, lambda path: path.write_bytes(b"\0" * 4096)),
     (
@@ -268,11 +273,11 @@ def test_what_a_kill_left_unfinished_is_deleted_by_the_next_save(saved, state):
 
 
 def test_one_line_names_all_checkpoints_when_none_is_good(saved, state):
-    flip(saved / "100/arrays.bin", 40)
-    (saved / ARRAYS).unlink()
+    flip(saved / "100" / KERNEL / "0.0", 40)
+    (saved / CHUNK).unlink()
     message = (
-        r"^\S+/saved: expected .*, got none; \S+/200/arrays.bin: No such file or directory; "
-        r"\S+/100/arrays.bin, ema\.\S+: expected .*; repair them, or move them away to start anew$"
+        r"^\S+/saved: expected .*, got none; \S+/200/\S+/0.0: No such file or directory; "
+        r"\S+/100/arrays/params\.\S+: expected .*; repair them, or move them away to start anew$"
     )
     with (
         newest_is_100(),
@@ -281,14 +286,14 @@ def test_one_line_names_all_checkpoints_when_none_is_good(saved, state):
     ):
         checkpoints.restore(state)
     truncate(saved / "100/checkpoint.json")
-    with pytest.raises(ValueError, match=r"^\S+/saved: .*/100/checkpoint.json: .*/200/arrays"):
+    with pytest.raises(ValueError, match=r"^\S+/saved: .*/100/checkpoint.json: .*/200/arrays/"):
         Checkpoints(saved)
 
 
 def test_a_damaged_best_is_an_error_that_names_the_next_best(saved, state):
-    flip(saved / "100/arrays.bin", 40)
+    flip(saved / "100" / KERNEL / "0.0", 40)
     message = (
-        r"^checkpoint of step 100 is damaged: .*/arrays.bin, ema\.\S+: expected what was saved, "
+        r"^checkpoint of step 100 is damaged: .*/arrays/params\.\S+: expected what was saved, "
         r".*; move \S+/100 away to use step 200, the next best$"
     )
     with Checkpoints(saved) as checkpoints:
