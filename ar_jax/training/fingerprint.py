@@ -12,6 +12,7 @@ import re
 import subprocess
 import warnings
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -238,6 +239,7 @@ def _leaves(tree: Any) -> list[tuple[str, Any]]:
     ]
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return metadata.version(package)
@@ -245,6 +247,7 @@ def _version(package: str) -> str | None:
         return None
 
 
+@cache
 def _commit() -> str:
     """Of the checkout that ar_jax is imported from, "-dirty" when it was edited since."""
     root = Path(ar_jax.__file__).resolve().parent.parent

@@ -105,9 +105,8 @@ def fit(
         if step:
             _tell("; ".join([f"{folder}: goes on from step {step} of {training.steps}", *differs]))
 
-        again = ["train_bits_per_dim"] * bool(unread) + ["validation_bits_per_dim"] * (
-            not validated
-        )
+        again = ["learning_rate"] if unread else []  # that record could not be written
+        again += [] if validated else ["validation_bits_per_dim"]
         metrics, watch = Metrics(folder, step, again), Stopwatch(seconds)
         skipped, drawn = metrics.skipped, True
         means_of = partial(finite_means, likely=lambda at: _likely(batches[at - 1]))
@@ -180,7 +179,8 @@ def fit(
                     if step > saved:
                         save()
                 except Exception as second:
-                    error.add_note(f"the state of step {step} could not be saved: {second}")
+                    if str(second) != str(error):
+                        error.add_note(f"the state of step {step} could not be saved: {second}")
                 raise
     if not training.finished(step, best):
         where = f"interrupted at step {step} of {training.steps}, saved in {folder}"
