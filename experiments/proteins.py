@@ -6,9 +6,11 @@ python -m experiments.proteins sample --prompt "M"             writes samples.tx
 python -m experiments.proteins compress FILES --to X.arj       by the trained model, without loss
 python -m experiments.proteins decompress X.arj --to FOLDER    and back
 
-The data is two FASTA files; what the second shares with the first is left out of it. A protein is
-the letters of its sequence and a line end, which says that it is over. `compress` takes any file;
-it knows those of one sequence a line.
+The data is two FASTA files; each sequence counts once, and what the second shares with the first is
+left out of it. Relatives are not: a figure is of sequences unlike those trained only where the
+files are split so, as by experiments.recipes.proteins. A protein is the letters of its sequence and
+a line end, which says that it is over. `compress` takes any file; it knows those of one sequence a
+line.
 """
 
 import dataclasses
@@ -60,21 +62,32 @@ class Proteins(ByteExperiment):
 
     @cached_property
     def sequences(self) -> Splits[list[str]]:
-        """Those of each part, none of the test part in another."""
-        for name, path in (("train", self.data.train), ("test", self.data.test)):
-            if not path:
-                raise ValueError(f"data.{name}: expected a FASTA file, got none")
-        known = [sequence for _, sequence in read_fasta(self.data.train)]
-        test = [sequence for _, sequence in read_fasta(self.data.test)]
+        """Those of each part, each of them once, and in one part only."""
+        known, test = cleaned("train", self.data.train), cleaned("test", self.data.test)
+        if len(known) < 20:
+            raise ValueError(
+                f"{self.data.train}: expected at least 20 sequences, of which a twentieth "
+                f"validates, got {len(known)}"
+            )
         held_out = len(known) // 20
-        shared = set(known)
-        return Splits(
-            known[:-held_out], known[-held_out:], [each for each in test if each not in shared]
-        )
+        trained = set(known)
+        unseen = [each for each in test if each not in trained]
+        if not unseen:
+            raise ValueError(
+                f"{self.data.test}: expected a sequence that is not in {self.data.train}, got none"
+            )
+        return Splits(known[:-held_out], known[-held_out:], unseen)
 
     @cached_property
     def splits(self) -> Splits:
         return self.windows(self.sequences.map(stream))
+
+
+def cleaned(name: str, path: str) -> list[str]:
+    """The sequences of a FASTA file, each once: in upper case, without the `*` of a stop codon."""
+    if not path:
+        raise ValueError(f"data.{name}: expected a FASTA file, got none")
+    return list(dict.fromkeys(each.upper().removesuffix("*") for _, each in read_fasta(path)))
 
 
 def stream(sequences: list[str]) -> np.ndarray:
