@@ -27,9 +27,11 @@ from ar_jax.training import AdamW, Training
 from experiments.blocks import by_blocks
 from experiments.figures import draw_rolls
 from experiments.run import Experiment, Sample, main
-from experiments.sequences import windows_of_pieces
+from experiments.sequences import deal_pieces, windows_of_pieces
 
 WINDOW, VOICES, PITCHES = 64, 4, 128
+BARS = 32
+"""Steps of two bars."""
 
 
 def chord_gru() -> ar.AutoregressiveModel:
@@ -99,7 +101,8 @@ class Chorales(Experiment):
         check_shape(f"{path}, pitch", pitch, ("steps", VOICES))
         check_integers(f"{path}, pitch", pitch, 0, PITCHES - 1)
         pieces = split_pieces(f"{path}, lengths", pitch.astype(np.int32), arrays["lengths"])
-        return windows_of_pieces(path, pieces, WINDOW, self.debug)
+        parts = without_doublets(deal_pieces(path, pieces))
+        return windows_of_pieces(path, parts, WINDOW, self.debug)
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
         check_positive(pieces=options.pieces)
@@ -111,6 +114,34 @@ class Chorales(Experiment):
         path = path.with_suffix(".png")
         draw_rolls(path, {"samples": np.asarray(drawn), "data": data})
         return path
+
+
+def without_doublets(parts: Splits[list[np.ndarray]]) -> Splits[list[np.ndarray]]:
+    """Leaves out pieces that validate or test, and are known from a part or a piece before.
+
+    A piece is known if half of its stretches of two bars, or half of the other's, are the same up
+    to transposition: the collection holds several chorales in two keys, or from two sources.
+    """
+    known, kept = [stretches(piece) for piece in parts.train], []
+    for part in (parts.validation, parts.test):
+        kept.append([])
+        for piece in part:
+            own = stretches(piece)
+            if not any(2 * len(own & other) >= min(len(own), len(other)) > 0 for other in known):
+                kept[-1].append(piece)
+            known.append(own)
+    return Splits(parts.train, *kept)
+
+
+def stretches(piece: np.ndarray) -> set[bytes]:
+    """All stretches of two bars of a piece `[steps, voices]`, whatever their key."""
+    found = set()
+    for bars in np.lib.stride_tricks.sliding_window_view(piece, BARS, axis=0):
+        sounding = bars > 0
+        if sounding.any():
+            lowest = bars[sounding].min()
+            found.add(np.where(sounding, bars - lowest, -1).astype(np.int16).tobytes())
+    return found
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import numpy as np
 
 import ar_jax as ar
 from ar_jax.data import Arrays, EvaluationBatches
-from ar_jax.evaluation import Likelihood
+from ar_jax.evaluation import Likelihood, Scores
 from experiments.images import BinarisedMnist, first
 from experiments.run import Sample
 
@@ -119,5 +119,4 @@ def over_batches(
 
 def summed_up(nats: np.ndarray, variables: int, split: str) -> Likelihood:
     """The mean of exact figures `[examples]`, each of so many variables."""
-    error = nats.std() / np.sqrt(len(nats))
-    return Likelihood(float(nats.mean()), float(error), variables, len(nats), split, "exact")
+    return Scores(nats, np.arange(len(nats)), variables).likelihood(split)

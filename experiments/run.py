@@ -29,7 +29,7 @@ from ar_jax.checks import check_positive
 from ar_jax.compression import LIMIT
 from ar_jax.data import EvaluationBatches, Splits, Transform, training_batches, unchanged
 from ar_jax.durable import keep_aside, write
-from ar_jax.evaluation import Likelihood, evaluate
+from ar_jax.evaluation import Likelihood, Scores, evaluate, score
 from ar_jax.training import Checkpoints, Training, fit, init_state, living, read_metrics
 from ar_jax.training.fingerprint import describe, differences
 from ar_jax.training.interruption import Interrupted
@@ -148,10 +148,17 @@ class Experiment(ABC):
         """What is drawn in training and after it."""
         return getattr(self, "small_sample", self.sample) if self.debug else self.sample
 
+    def test_scores(self, variables: Any) -> Scores:
+        """Those of the test split, example by example."""
+        return score(self.model, variables, EvaluationBatches(self.splits.test, self.batch_size))
+
+    def likelihood(self, scores: Scores) -> Likelihood:
+        """What the scores of the test split say in sum."""
+        return scores.likelihood(self.tested_on)
+
     def figures(self, variables: Any) -> dict[str, Any]:
         """What the test split says of the model."""
-        batches = EvaluationBatches(self.splits.test, self.batch_size)
-        likelihood = evaluate(self.model, variables, batches, self.tested_on)
+        likelihood = self.likelihood(self.test_scores(variables))
         return {
             "nats": likelihood.nats,
             "bits_per_dim": likelihood.bits_per_dim,

@@ -34,6 +34,8 @@ from experiments.run import Data, Experiment, Sample, main
 from experiments.sequences import continue_sequence, until
 
 WINDOW, SYMBOLS = 64, 65
+HELD_OUT = slice(905_500, 965_500)
+"""Characters of the end of Measure for Measure."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -153,6 +155,24 @@ class Shakespeare(Experiment):
         path = path.with_suffix(".txt")
         write(path, self._characters.decode(symbols) + "\n")
         return path
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class UnseenShakespeare(Shakespeare):
+    """Tiny Shakespeare whose held-out tenth chooses nothing.
+
+    The checkpoint is chosen by 60,000 characters before it, which do not train.
+    """
+
+    tested_on: ClassVar[str] = "nanoGPT's validation part, which chose nothing"
+
+    @cached_property
+    def splits(self) -> Splits[Chunks]:
+        train, test = self.parts
+        held_out = slice(500, 1500) if self.debug else HELD_OUT
+        others = np.concatenate([train[: held_out.start], train[held_out.stop :]])
+        parts = self.anywhere(others), self.side_by_side(train[held_out])
+        return Splits(*parts, test=self.side_by_side(test))
 
 
 if __name__ == "__main__":

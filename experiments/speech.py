@@ -26,7 +26,7 @@ from ar_jax.data import Splits, mu_law, mu_law_inverse, read_recordings, read_wa
 from ar_jax.training import AdamW, Training
 from experiments.blocks import by_blocks
 from experiments.run import Experiment, Sample, main
-from experiments.sequences import continue_sequence, windows_of_pieces
+from experiments.sequences import continue_sequence, deal_pieces, windows_of_pieces
 
 RATE, WINDOW, BLOCK = 8000, 2048, 16
 ADDRESS = (
@@ -98,7 +98,8 @@ class Speech(Experiment):
             )
         recordings = read_recordings(self.data.path, RATE).values()
         codes = [mu_law(recording).astype(np.int32) for recording in recordings]
-        return windows_of_pieces(self.data.path, codes, WINDOW, self.debug)
+        parts = deal_pieces(self.data.path, codes)
+        return windows_of_pieces(self.data.path, parts, WINDOW, self.debug)
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
         silence = np.zeros(BLOCK, np.int16)

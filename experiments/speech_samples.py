@@ -29,7 +29,7 @@ import ar_jax as ar
 from ar_jax.data import Splits, read_recordings, read_wav
 from ar_jax.training import AdamW, Cosine, Training
 from experiments.run import Experiment, Sample, main
-from experiments.sequences import windows_of_pieces
+from experiments.sequences import deal_pieces, windows_of_pieces
 from experiments.speech import ADDRESS, RATE, Recordings, SampleSpeech
 
 WINDOW, BASE = 2048, 256
@@ -74,8 +74,8 @@ class SpeechSamples(Experiment):
                 f"FOLDER, e.g. of {ADDRESS}, unpacked"
             )
         recordings = read_recordings(self.data.path, RATE).values()
-        pieces = [digits(each) for each in recordings]
-        return windows_of_pieces(self.data.path, pieces, WINDOW, self.debug)
+        parts = deal_pieces(self.data.path, [digits(each) for each in recordings])
+        return windows_of_pieces(self.data.path, parts, WINDOW, self.debug)
 
     @property
     def example(self) -> Mapping[str, np.ndarray]:

@@ -42,7 +42,7 @@ from experiments.figures import draw_race
 from experiments.images import BinarisedMnist
 from experiments.launch import Run, work_off
 from experiments.run import Data, Experiment, asked, check_writable, dispatch, main, parse
-from experiments.shakespeare_transformer import SYMBOLS, Shakespeare
+from experiments.shakespeare_transformer import SYMBOLS, Shakespeare, UnseenShakespeare
 from experiments.shakespeare_transformer import WINDOW as CHARACTERS
 from experiments.speech import WINDOW as SAMPLES
 from experiments.speech import Recordings, SampleSpeech, Speech
@@ -80,7 +80,7 @@ def text(conditional: Conditional, steps: int) -> Experiment:
         ar.contexts.Tokens(vocabulary=SYMBOLS, length=1, width=128),
     )  # fmt: skip
     training = schedule(steps, Muon(learning_rate=1e-2))
-    return Shakespeare(model=model, training=training, batch_size=32, folder=Path())
+    return UnseenShakespeare(model=model, training=training, batch_size=32, folder=Path())
 
 
 class ShortSpeech(Speech):

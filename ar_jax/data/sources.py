@@ -75,6 +75,8 @@ class Chunks:
       stride: symbols from one window to the next; `length` scores each symbol once.
       preceding: symbols before the window that are its condition y `[batch, preceding, ...]`; with
         0 there is no condition.
+      ends: where its pieces end, if it is made of several that do not depend on each other, such as
+        recordings: offsets that ascend.
 
     Raises:
       ValueError: when the sequence is shorter than one window, or holds NaN or infinity.
@@ -84,6 +86,7 @@ class Chunks:
     length: int
     stride: int = 1
     preceding: int = 0
+    ends: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         check_positive(length=self.length, stride=self.stride)
@@ -105,6 +108,19 @@ class Chunks:
         windows = self.tokens[np.asarray(rows)[:, None] * self.stride + offsets]
         x = {"x": windows[:, self.preceding :]}
         return x | {"y": windows[:, : self.preceding]} if self.preceding else x
+
+
+def groups(source: Source) -> np.ndarray:
+    """Which examples depend on each other: `[examples]` integers, the same for those that may.
+
+    Windows of one sequence do, or of a piece of it, to which a window belongs by its middle. Other
+    examples are taken as independent.
+    """
+    rows = np.arange(len(source))
+    if not isinstance(source, Chunks):
+        return rows
+    middle = rows * source.stride + source.preceding + source.length // 2
+    return np.searchsorted(source.ends, middle, side="right")
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,12 +10,15 @@ from ar_jax.evaluation.calibration import (
     temper,
 )
 from ar_jax.evaluation.classification import bayes, log_likelihoods, log_pmf, posterior
-from ar_jax.evaluation.likelihood import Likelihood, evaluate
+from ar_jax.evaluation.likelihood import Likelihood, Scores, evaluate, score
 from ar_jax.evaluation.rejection import auroc, complexity
+from ar_jax.evaluation.standard_error import StandardError, standard_error
 
 __all__ = [
     "Likelihood",
     "Reliability",
+    "Scores",
+    "StandardError",
     "auroc",
     "bayes",
     "brier",
@@ -27,6 +30,8 @@ __all__ = [
     "log_pmf",
     "posterior",
     "reliability",
+    "score",
+    "standard_error",
     "surprise",
     "temper",
 ]

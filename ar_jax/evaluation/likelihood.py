@@ -7,10 +7,14 @@ from functools import lru_cache
 from typing import Any, Literal, cast
 
 import jax
+import numpy as np
 
+from ar_jax.data.batches import EvaluationBatches
+from ar_jax.data.sources import groups
+from ar_jax.evaluation.standard_error import standard_error
 from ar_jax.model import Model
 from ar_jax.training.parallel import data_parallel, replicate
-from ar_jax.training.step import Batch, Scalars, make_eval_step
+from ar_jax.training.step import Batch, make_eval_step
 
 Kind = Literal["exact", "lower bound", "estimate"]
 
@@ -26,6 +30,7 @@ class Likelihood:
       count: number of examples.
       split: which examples.
       kind: whether log p is exact, a lower bound or an estimate.
+      error_method: what the error takes as independent.
     """
 
     nats: float
@@ -34,6 +39,7 @@ class Likelihood:
     count: int
     split: str
     kind: Kind
+    error_method: str = "independent examples"
 
     @property
     def bits_per_dim(self) -> float:
@@ -49,8 +55,70 @@ class Likelihood:
         return (
             f"{self.nats:.2f} ± {self.error:.2f} nats, "
             f"{self.bits_per_dim:.3f} ± {self.bits_per_dim_error:.3f} bits/dim "
-            f"({self.split}, {self.count} examples, {self.kind})"
+            f"({self.split}, {self.count} examples, {self.kind}; error: {self.error_method})"
         )
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """-log p(x | y) of each example of a split.
+
+    Attributes:
+      nats: `[examples]`, float64.
+      groups: `[examples]` integers, which examples depend on each other, as of `standard_error`.
+      variables: of an example, or of a unit of its size.
+      sizes: `[examples]`, where examples differ in size; then the mean is over units of size.
+    """
+
+    nats: np.ndarray
+    groups: np.ndarray
+    variables: int
+    sizes: np.ndarray | None = None
+
+    def likelihood(self, split: str, kind: Kind = "exact") -> Likelihood:
+        """Their mean and its standard error.
+
+        Args:
+          split: name of the split.
+          kind: of the likelihood.
+        """
+        size = len(self.nats) if self.sizes is None else self.sizes.sum()
+        error = standard_error(self.nats, self.groups, self.sizes)
+        return Likelihood(
+            nats=float(self.nats.sum() / size),
+            error=error.value,
+            variables=self.variables,
+            count=len(self.nats),
+            split=split,
+            kind=kind,
+            error_method=error.method,
+        )
+
+
+def score(model: Model, variables: Any, batches: Iterable[Batch]) -> Scores:
+    """Scores each example of a split, on all devices.
+
+    Args:
+      model: the model.
+      variables: its parameters, e.g. `state.variables`.
+      batches: each example once, e.g. `ar_jax.data.EvaluationBatches`: dictionaries of "x", "y" and
+        the "mask" `[batch]` of the rows that count. Examples of `EvaluationBatches` depend on each
+        other as their source says, others do not.
+
+    Raises:
+      ValueError: when a batch does not fit the model or the devices.
+    """
+    eval_step = _parallel_eval_step(cast(Hashable, model))
+    variables = replicate(variables)
+    found = []
+    for batch in batches:
+        model.check(batch["x"], batch.get("y"))
+        with jax.default_matmul_precision("float32"):  # accelerators would round the products
+            nats = eval_step(variables, batch)
+        found.append(np.asarray(nats, float)[np.asarray(batch["mask"])])
+    nats = np.concatenate(found)
+    related = groups(batches.source) if isinstance(batches, EvaluationBatches) else range(len(nats))
+    return Scores(nats, np.asarray(related), math.prod(model.ordering.event))
 
 
 def evaluate(
@@ -60,44 +128,21 @@ def evaluate(
     split: str,
     kind: Kind = "exact",
 ) -> Likelihood:
-    """Scores a whole split on all devices.
+    """Scores a whole split, on all devices.
 
     Args:
       model: the model.
       variables: its parameters, e.g. `state.variables`.
-      batches: each example once, e.g. `ar_jax.data.EvaluationBatches`: dictionaries of "x", "y" and
-        the "mask" `[batch]` of the rows that count.
+      batches: as of `score`.
       split: name of the split.
       kind: of the likelihood.
 
     Raises:
       ValueError: when a batch does not fit the model or the devices.
     """
-    eval_step = _parallel_eval_step(cast(Hashable, model))
-    variables = replicate(variables)
-    nats, counts, squares = [], [], []  # of each batch, put together in double precision
-    for batch in batches:
-        model.check(batch["x"], batch.get("y"))
-        with jax.default_matmul_precision("float32"):  # accelerators would round the products
-            sums = eval_step(variables, batch)
-        nats.append(float(sums["nats"]))
-        counts.append(float(sums["count"]))
-        squares.append(float(sums["squares"]))
-    count = sum(counts)
-    mean = sum(nats) / count
-    # Within the batches and between them: a difference of large squares would be mostly rounding.
-    between = sum(n * (total / n - mean) ** 2 for total, n in zip(nats, counts, strict=True))
-    variance = (sum(squares) + between) / max(count - 1, 1)
-    return Likelihood(
-        nats=mean,
-        error=math.sqrt(variance / count),
-        variables=math.prod(model.ordering.event),
-        count=int(count),
-        split=split,
-        kind=kind,
-    )
+    return score(model, variables, batches).likelihood(split, kind)
 
 
 @lru_cache(maxsize=8)  # validating again must not compile again
-def _parallel_eval_step(model: Model) -> Callable[[Any, Batch], Scalars]:
+def _parallel_eval_step(model: Model) -> Callable[[Any, Batch], jax.Array]:
     return data_parallel(make_eval_step(model))

@@ -4,9 +4,9 @@ import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Literal
 
-from ar_jax.evaluation import Likelihood
+from ar_jax.evaluation import Likelihood, Scores
 from experiments.run import Experiment
 
 Unit = Literal[
@@ -110,9 +110,6 @@ def known_of(data: str) -> Iterator[None]:
 class MadeUp(Experiment):
     """An experiment whose data --debug generates, in the shape of the true one: figures say so."""
 
-    def figures(self, variables: Any) -> dict[str, Any]:
-        figures = super().figures(variables)
-        if not self.debug:
-            return figures
-        likelihood = dataclasses.replace(figures["likelihood"], split="generated data")
-        return figures | {"likelihood": likelihood}
+    def likelihood(self, scores: Scores) -> Likelihood:
+        found = super().likelihood(scores)
+        return dataclasses.replace(found, split="generated data") if self.debug else found

@@ -23,6 +23,7 @@ from ar_jax.training import AdamW, Training
 from experiments.figures import draw_images
 from experiments.recipes.base import Benchmark, MadeUp, Published, Recipe
 from experiments.run import Sample
+from experiments.sequences import windows_of_pieces
 
 WINDOW, KEYS, LOWEST = 32, 88, 21
 
@@ -55,18 +56,12 @@ class JsbChorales(MadeUp):
     @cached_property
     def splits(self) -> Splits[Chunks]:
         if self.debug:
-            keys = np.random.default_rng(0).integers(0, 2, (3, 20 * WINDOW, KEYS), np.int32)
-            rolls = Splits(*keys)
-        else:
-            rolls = self._rolls()
-        return Splits(
-            Chunks(rolls.train, WINDOW),
-            Chunks(rolls.validation, WINDOW, stride=WINDOW),
-            Chunks(rolls.test, WINDOW, stride=WINDOW),
-        )
+            keys = np.random.default_rng(0).integers(0, 2, (3, 20, WINDOW, KEYS), np.int32)
+            return windows_of_pieces("", Splits(*map(list, keys)), WINDOW)
+        return windows_of_pieces(self.data.path, self.pieces(), WINDOW)
 
-    def _rolls(self) -> Splits[np.ndarray]:
-        """The pieces of each part, end to end: `[chords, 88]`."""
+    def pieces(self) -> Splits[list[np.ndarray]]:
+        """The pieces of each part: `[chords, 88]` each."""
         if not self.data.path:
             raise ValueError(
                 "data.path: expected jsb-chorales-quarter.json, got none: --data.path FILE, from "
@@ -76,19 +71,13 @@ class JsbChorales(MadeUp):
         text = read_text(path, limit=2**26)
         try:
             parts = json.loads(text)
-            rolls = Splits(*(piano_roll(parts[name]) for name in ("train", "valid", "test")))
+            names = ("train", "valid", "test")
+            return Splits(*([piano_roll(piece) for piece in parts[name]] for name in names))
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(
                 f"{path}: expected train, valid and test, each a list of pieces, which are lists "
                 f"of chords, which are lists of MIDI numbers, got {error!r}"
             ) from error
-        for name, roll in vars(rolls).items():
-            if len(roll) < WINDOW:
-                raise ValueError(
-                    f"{path}: expected at least {WINDOW} chords, one window, in the {name} part, "
-                    f"got {len(roll)}"
-                )
-        return rolls
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
         drawn = ar.sample(
@@ -105,9 +94,8 @@ class JsbChorales(MadeUp):
         return path
 
 
-def piano_roll(pieces: list[list[list[int]]]) -> np.ndarray:
-    """Pieces end to end, 1 where a key is down: `[chords, 88]`, int32."""
-    chords = [chord for piece in pieces for chord in piece]
+def piano_roll(chords: list[list[int]]) -> np.ndarray:
+    """A piece, 1 where a key is down: `[chords, 88]`, int32."""
     roll = np.zeros((len(chords), KEYS), np.int32)
     for row, chord in zip(roll, chords, strict=True):
         for note in chord:

@@ -1,25 +1,25 @@
 """Proteins of UniProt, split by similarity.
 
-The two FASTA files of MMseqs2's examples (https://github.com/soedinglab/MMseqs2/tree/master/examples,
-DB.fasta and QUERY.fasta, here called train and test) hold 19,188 distinct sequences, of which 17,475
-are 30 to 1,000 of the 20 amino acids long. MMseqs2 14 put them into clusters of 30 % identity
-(`easy-cluster --min-seq-id 0.3 -c 0.5 --cov-mode 1`), and whole clusters were dealt out, by the CRC
-of their representative: protein_parts.tsv names the 244 representatives that test, the 216 that
-validate, and the 1,320 others of their clusters, which are in no part. All else trains: no sequence
-that tests has a relative of that identity among those.
+The two FASTA files of MMseqs2's examples (https://github.com/soedinglab/MMseqs2, examples/DB.fasta
+and QUERY.fasta, here train and test) hold 19,188 distinct sequences, of which 17,475 are 30 to
+1,000 of the 20 amino acids long. MMseqs2 14 put these into clusters of 30 % identity (`easy-cluster
+--min-seq-id 0.3 -c 0.5 --cov-mode 1`), and whole clusters were dealt out, by the CRC of their
+representative: protein_parts.tsv names the 244 representatives that test, the 216 that validate,
+and the 1,320 others of their clusters, which are in no part. All else trains.
 """
 
 import dataclasses
 import hashlib
-from functools import cached_property
+from functools import cached_property, partial
 from importlib import resources
 from typing import Any, ClassVar
 
 import jax
 import numpy as np
 
-from ar_jax.data import Bytes, Splits
-from ar_jax.evaluation import Likelihood
+import ar_jax as ar
+from ar_jax.data import Arrays, EvaluationBatches, Splits
+from ar_jax.evaluation import Scores
 from experiments.proteins import Proteins, cleaned, stream
 
 LONGEST = 1000
@@ -55,6 +55,26 @@ class ClusteredProteins(Proteins):
             )
         return Splits(dealt["train"], dealt["validation"], dealt["test"])
 
+    def test_scores(self, variables: Any) -> Scores:
+        """Of each protein from its own beginning, a line end, to its end, another."""
+        proteins = [stream([each]) for each in self.sequences.test]
+        length, (end,) = LONGEST + 2, stream([""])
+        x = np.full((len(proteins), length), end)
+        for row, protein in zip(x, proteins, strict=True):
+            row[1 : 1 + len(protein)] = protein
+        model = ar.lengthen(self.model, variables, length)
+        steps = jax.jit(partial(model.apply, method="step_log_probs"))
+        log_prob = np.concatenate(
+            [
+                np.asarray(steps(variables, batch["x"]), float)[batch["mask"]]
+                for batch in EvaluationBatches(Arrays(x), self.batch_size)
+            ]
+        )
+        sizes = np.array([len(protein) for protein in proteins])
+        counted = (np.arange(length) >= 1) & (np.arange(length) <= sizes[:, None])
+        nats = -np.where(counted, log_prob, 0).sum(axis=1)
+        return Scores(nats, np.arange(len(x)), variables=1, sizes=sizes)
+
 
 SIZES = {"train": 15_695, "neither": 1320, "test": 244, "validation": 216}
 
@@ -66,6 +86,6 @@ def digest(sequence: str) -> str:
 
 def parts_by_digest() -> dict[str, str]:
     """The part of each sequence that does not train, by its digest."""
-    text = (resources.files("experiments.recipes") / "protein_parts.tsv").read_text(encoding="utf-8")
-    lines = [line.split("\t") for line in text.splitlines() if not line.startswith("#")]
-    return {name: part for name, part in lines}
+    path = resources.files("experiments.recipes") / "protein_parts.tsv"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return dict(line.split("\t") for line in lines if not line.startswith("#"))

@@ -7,37 +7,13 @@ inside The Taming of the Shrew, these are the end of Measure for Measure: of bot
 beginning is trained, which is worth a tenth of a nat for the rest.
 """
 
-import dataclasses
-from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
-
-import numpy as np
 
 import ar_jax as ar
 from ar_jax import conditionals
-from ar_jax.data import Chunks, Splits
 from ar_jax.training import AdamW, Cosine, Muon, Training
 from experiments.recipes.base import Benchmark, Published, Recipe
-from experiments.shakespeare_transformer import SYMBOLS, Shakespeare
-
-HELD_OUT = slice(905_500, 965_500)
-"""Characters of the end of Measure for Measure."""
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class UnseenShakespeare(Shakespeare):
-    """Tiny Shakespeare whose held-out tenth chooses nothing."""
-
-    tested_on: ClassVar[str] = "nanoGPT's validation part, which chose nothing"
-
-    @cached_property
-    def splits(self) -> Splits[Chunks]:
-        train, test = self.parts
-        held_out = slice(500, 1500) if self.debug else HELD_OUT
-        others = np.concatenate([train[: held_out.start], train[held_out.stop :]])
-        parts = self.anywhere(others), self.side_by_side(train[held_out])
-        return Splits(*parts, test=self.side_by_side(test))
+from experiments.shakespeare_transformer import SYMBOLS, Shakespeare, UnseenShakespeare
 
 
 def characters(window: int, conditional: conditionals.Conditional) -> ar.AutoregressiveModel:

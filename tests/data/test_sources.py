@@ -5,6 +5,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from ar_jax.data import Arrays, Chunks, Splits, contiguous_split, digits, shuffled_split
+from ar_jax.data.sources import groups
 
 
 def test_the_split_of_the_digits_never_changes():
@@ -62,6 +63,15 @@ def test_the_rows_asked_for_come_back_in_their_order():
     batch = Arrays(np.arange(12).reshape(6, 2), np.arange(6)).batch(np.array([4, 0, 4]))
     np.testing.assert_array_equal(batch["x"], [[8, 9], [0, 1], [8, 9]])
     np.testing.assert_array_equal(batch["y"], [4, 0, 4])
+
+
+def test_windows_of_a_sequence_are_one_group_and_those_of_pieces_one_each():
+    x = np.arange(20)
+    assert groups(Arrays(x)).tolist() == list(range(20))
+    assert groups(Chunks(x, 4, stride=4)).tolist() == [0] * 5
+    # The middles of the windows are 2, 6, 10, 14 and 18, or a symbol later.
+    assert groups(Chunks(x, 4, stride=4, ends=(7, 10, 20))).tolist() == [0, 0, 2, 2, 2]
+    assert groups(Chunks(x, 4, stride=4, preceding=1, ends=(7, 10, 20))).tolist() == [0, 1, 2, 2]
 
 
 @pytest.mark.parametrize("part", ["train", "validation", "test"])

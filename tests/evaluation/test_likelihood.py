@@ -5,7 +5,7 @@ import optax
 import pytest
 
 import ar_jax as ar
-from ar_jax.data import Arrays, EvaluationBatches
+from ar_jax.data import Arrays, Chunks, EvaluationBatches
 from ar_jax.evaluation import Likelihood, evaluate
 from ar_jax.training import init_state
 
@@ -28,16 +28,43 @@ def test_the_ragged_last_batch_is_counted_once(batch_size):
     np.testing.assert_allclose(got.bits_per_dim, nats.mean() / 6 / math.log(2), rtol=1e-6)
 
 
+def test_the_error_of_windows_is_that_of_the_sequence_or_the_pieces_that_they_are_of():
+    """Windows that share a level which changes slowly, or from piece to piece."""
+    rng = np.random.default_rng(0)
+    slowly, of_pieces = np.repeat(rng.integers(0, 2, (2, 25)), 40, axis=1)
+    noise = rng.integers(0, 2, 1000)
+    model = ar.AutoregressiveModel(
+        ordering=ar.orderings.Raster((5,)),
+        conditional=ar.conditionals.MADE(hidden=(8,)),
+        head=ar.heads.Categorical(4),
+    )
+    x = np.repeat(2 * slowly + (noise & of_pieces), 1).astype(np.int32)
+    variables = init_state(model, optax.identity(), 0, {"x": x[:5][None]}).variables
+    chunks = {
+        "moving blocks of ": Chunks(x, 5, stride=5),
+        "clusters: 25 pieces": Chunks(x, 5, stride=5, ends=tuple(range(40, 1001, 40))),
+    }
+    nats = -np.asarray(model.apply(variables, x.reshape(200, 5)), float)
+    taken_as_independent = nats.std(ddof=1) / math.sqrt(200)
+    for method, source in chunks.items():
+        got = evaluate(model, variables, EvaluationBatches(source, 16), "test")
+        assert got.error_method.startswith(method)
+        assert got.nats == pytest.approx(nats.mean(), rel=1e-6)
+        assert got.error > 1.5 * taken_as_independent
+
+
 def test_the_error_in_bits_is_that_in_nats():
     likelihood = Likelihood(4 * math.log(2), 2 * math.log(2), 8, 100, "test", "exact")
     assert likelihood.bits_per_dim == pytest.approx(0.5)
     assert likelihood.bits_per_dim_error == pytest.approx(0.25)
 
 
-def test_a_likelihood_prints_its_split_and_kind():
-    likelihood = Likelihood(80.0, 0.5, 64, 297, "test", "lower bound")
-    expected = "80.00 ± 0.50 nats, 1.803 ± 0.011 bits/dim (test, 297 examples, lower bound)"
-    assert str(likelihood) == expected
+def test_a_likelihood_prints_its_split_kind_and_error():
+    likelihood = Likelihood(80.0, 0.5, 64, 297, "test", "lower bound", "clusters: 57 pieces")
+    assert str(likelihood) == (
+        "80.00 ± 0.50 nats, 1.803 ± 0.011 bits/dim "
+        "(test, 297 examples, lower bound; error: clusters: 57 pieces)"
+    )
 
 
 def test_validating_again_does_not_compile_again(monkeypatch):

@@ -326,7 +326,7 @@ def test_bsds300_is_read_as_it_is(tmp_path):
 
 
 def test_a_chord_is_a_row_of_keys():
-    roll = piano_roll([[[21, 60], []], [[108]]])
+    roll = piano_roll([[21, 60], [], [108]])
     assert [np.flatnonzero(row).tolist() for row in roll] == [[0, 39], [], [87]]
     with pytest.raises(ValueError, match="note 20"):
-        piano_roll([[[20]]])
+        piano_roll([[20]])
