@@ -7,12 +7,16 @@ python -m experiments.likelihood dynamic_mnist/made --help        tells of its p
 python -m experiments.likelihood train dynamic_mnist/made dynamic_mnist/nade --seeds 0 1
 python -m experiments.likelihood page --folder runs/likelihood    the page of your own runs
 python -m experiments.likelihood verify                           figures again, from their weights
+python -m experiments.likelihood compare BENCHMARK/A BENCHMARK/B  how far apart, and how sure
 
 `train` works off a selection, each run in a process of its own; options that it does not know go to
 every run, such as --debug. The same command goes on where it stopped. Of each finished run it
 writes a record beside the run's folder: seed=S.json with configuration, command, metrics and
-figures, the samples, and the weights where they take at most 8 MB. The page is rendered from
-records alone; one without configuration or metrics is refused.
+figures, the samples, the scores of the test examples, and the weights where they take at most 3 MB:
+rounded to nine bits, and then the record's figure is that of the rounded ones. The page is rendered
+from records alone; one without configuration or metrics is refused. `verify` says which figures it
+could not compute again, for want of weights or data; files of one's own are looked for where the
+record's command names them.
 
 Recipes are of the papers' sizes, for accelerators, but for those whose name ends in seconds: these
 are the CPU-seconds of two cores that they may take, turned into a number of steps.
@@ -20,7 +24,6 @@ are the CPU-seconds of two cores that they may take, turned into a number of ste
 
 import argparse
 import dataclasses
-import io
 import json
 import shlex
 import sys
@@ -28,16 +31,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from flax.traverse_util import flatten_dict, unflatten_dict
 from rich.console import Console
 from rich.markup import escape
 
 from ar_jax.durable import write
-from ar_jax.evaluation import Likelihood
+from ar_jax.evaluation import Likelihood, Scores
 from ar_jax.training import read_metrics
 from experiments.figures import draw_benchmark
+from experiments.kept import read_scores, read_weights, rounded, weights_file, write_scores
 from experiments.launch import Run, check_distinct, named, work_off
+from experiments.paired import difference
 from experiments.recipes import BENCHMARKS, RECIPES, Benchmark
 from experiments.run import (
     AS_RECORDED,
@@ -52,8 +55,6 @@ from experiments.run import (
 
 PROGRAM = "python -m experiments.likelihood"
 COMMITTED = Path(__file__).parent / "results" / "likelihood"
-LARGEST = 8_000_000
-"""Bytes of weights that are kept beside a record."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -68,9 +69,10 @@ class Record:
       device: what it ran on.
       parameters: how many.
       training_cpu_seconds: all of training, with compiling and the looks at the validation split.
-      likelihood: of the test split.
+      likelihood: of the test split; of the rounded weights where they are kept.
       configuration: all that it was told.
       metrics: the lines of metrics.jsonl that tell of the validation split.
+      others: what else the test split says, e.g. "bayes_accuracy".
     """
 
     name: str
@@ -83,6 +85,7 @@ class Record:
     likelihood: Likelihood
     configuration: dict[str, Any]
     metrics: list[dict[str, Any]]
+    others: dict[str, float] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of_run(cls, name: str, folder: Path) -> "Record":
@@ -108,6 +111,7 @@ class Record:
             likelihood=told(results["likelihood"]),
             configuration=configuration,
             metrics=[line for line in records if "validation_bits_per_dim" in line],
+            others=others(results),
         )
 
     @classmethod
@@ -152,13 +156,21 @@ def differs(recorded: Any, now: Any) -> bool:
     return recorded != now
 
 
+OTHERS = ("bayes_accuracy",)
+
+
+def others(figures: Mapping[str, Any]) -> dict[str, float]:
+    """What figures of the test split say besides the likelihood."""
+    return {name: figures[name] for name in OTHERS if name in figures}
+
+
 def told(likelihood: Mapping[str, Any]) -> Likelihood:
     """A likelihood as it stands in a file."""
     return Likelihood(**{name: value for name, value in likelihood.items() if name != "class"})
 
 
 def keep(name: str, folder: Path, place: Path) -> None:
-    """Writes the record of a finished run, its samples and, if they are small, its weights.
+    """Writes the record of a finished run, its samples, its scores and, if small, its weights.
 
     Args:
       name: of its recipe.
@@ -166,14 +178,31 @@ def keep(name: str, folder: Path, place: Path) -> None:
       place: of the record, without suffix.
     """
     record = Record.of_run(name, folder)
-    flat: Any = flatten_dict(experiment_of(record, folder).restore()["params"], sep="/")
-    if sum(leaf.nbytes for leaf in flat.values()) <= LARGEST:
-        file = io.BytesIO()
-        np.savez(file, **flat)
-        write(place.with_name(f"{place.name}.npz"), file.getvalue())
+    experiment = experiment_of(record, folder)
+    variables = experiment.restore()
+    near = {"params": rounded(variables["params"])}
+    if weights := weights_file(near["params"]):
+        variables = near
+        write(place.with_name(f"{place.name}.npz"), weights)
+    put(record, experiment, variables, place)
     for samples in folder.glob("samples.*"):
         write(place.with_name(f"{place.name}{samples.suffix}"), samples.read_bytes())
+
+
+def put(record: Record, experiment: Any, variables: Any, place: Path) -> None:
+    """Writes the record of some weights, and their scores."""
+    scores = experiment.test_scores(variables)
+    write_scores(scores_of(place), scores)
+    figures = experiment.figures(variables) if record.others else {}
+    record = dataclasses.replace(
+        record, likelihood=experiment.likelihood(scores), others=others(figures)
+    )
     record.write(place.with_name(f"{place.name}.json"))
+
+
+def scores_of(place: Path) -> Path:
+    """The file of the scores beside a record, whose path may have a suffix."""
+    return place.with_name(f"{place.stem}.scores.npz")
 
 
 def experiment_of(record: Record, folder: Path) -> Any:
@@ -253,21 +282,84 @@ def page(arguments: list[str]) -> None:
 
 def verify(arguments: list[str]) -> None:
     """Computes again each figure whose weights are there."""
-    place, console, wrong = parse(Place(), arguments, f"{PROGRAM} verify"), Console(), []
-    kept = {path.with_suffix(".npz"): record for path, record in place.records.items()}
-    kept = {path: record for path, record in kept.items() if path.exists()}
-    if not kept:
-        raise ValueError(f"folder: expected records with their weights, got none: {place.folder}")
-    for path, record in kept.items():
-        with np.load(path, allow_pickle=False) as arrays:
-            flat = {name: arrays[name] for name in arrays.files}
-        variables = {"params": unflatten_dict(flat, sep="/")}
-        again = experiment_of(record, path.parent).figures(variables)["likelihood"].nats
-        verdict = compared(again, record.likelihood.nats)
-        wrong += [record.name] if verdict != AS_RECORDED else []
-        console.print(f"{record.name}, seed {record.seed}: {again!r} nats, {verdict}")
+    place, console = parse(Place(), arguments, f"{PROGRAM} verify"), Console()
+    wrong, found = [], 0
+    for path, record in place.records.items():
+        weights = path.with_suffix(".npz")
+        title = f"{record.name}, seed {record.seed}"
+        if not weights.exists():
+            console.print(f"{title}: not verified, its weights were not kept")
+            continue
+        variables = {"params": read_weights(weights)}
+        experiment = experiment_of(record, path.parent)
+        try:
+            _ = experiment.splits
+        except (ValueError, FileNotFoundError) as error:
+            console.print(f"{title}: not verified, its data is not there: {error}", markup=False)
+            continue
+        figures, found = experiment.figures(variables), found + 1
+        again = figures["likelihood"].nats
+        verdicts = [compared(again, record.likelihood.nats)]
+        verdicts += [compared(figures[name], value) for name, value in record.others.items()]
+        wrong += [record.name] if set(verdicts) != {AS_RECORDED} else []
+        console.print(f"{title}: {again!r} nats, {', '.join(verdicts)}")
     if wrong:
         sys.exit(f"{PROGRAM}: expected the recorded figures, got others for {', '.join(wrong)}")
+    if not found:
+        raise ValueError(
+            f"folder: expected a record with its weights and its data, got none: {place.folder}"
+        )
+
+
+def compare(arguments: list[str]) -> None:
+    """Tells how far two models of a benchmark are apart on the same test examples."""
+    parser = argparse.ArgumentParser(f"{PROGRAM} compare", allow_abbrev=False)
+    parser.add_argument("a", metavar="BENCHMARK/A")
+    parser.add_argument("b", metavar="BENCHMARK/B")
+    parser.add_argument("--folder", type=Path, default=COMMITTED)
+    options = parser.parse_args(arguments)
+    name = options.a.partition("/")[0]
+    if name not in BENCHMARKS or options.b.partition("/")[0] != name:
+        raise ValueError(f"compare: expected two of one benchmark, got {options.a}, {options.b}")
+    records, seeds, scores = Place(options.folder).records, [], []
+    for model in (options.a, options.b):
+        paths = [path for path, record in records.items() if record.name == model]
+        paths = [path for path in paths if scores_of(path).exists()]
+        if not paths:
+            raise ValueError(
+                f"{model}: expected a record with its scores in {options.folder}, got none: "
+                f"{PROGRAM} train {model}"
+            )
+        seeds.append([records[path].seed for path in paths])
+        scores.append([read_scores(scores_of(path)) for path in paths])
+    Console().print(said(BENCHMARKS[name], options.a, options.b, seeds, scores), markup=False)
+
+
+def said(
+    benchmark: Benchmark, a: str, b: str, seeds: list[list[int]], scores: list[list[Scores]]
+) -> str:
+    """The difference of two models in words."""
+    apart = difference(*scores)
+    as_likelihood = Likelihood(
+        apart.nats, apart.error, apart.variables, apart.count, "", "exact", apart.error_method
+    )
+    value, error = benchmark.figure(as_likelihood)
+    lines = [
+        f"{a} (seeds {seeds[0]}) - {b} (seeds {seeds[1]}): {value:+.4f} ± {error:.4f} "
+        f"{benchmark.unit}, of {apart.count:,} pairs ({apart.error_method})",
+        "The error is that of other test examples; of other seeds of training it says nothing.",
+    ]
+    train = f"{PROGRAM} train {a} {b} --seeds"
+    if apart.deviation is None:
+        missing = " ".join(str(seed) for seed in range(3) if seed not in {*seeds[0], *seeds[1]})
+        lines.append(f"What seeds change is unknown with one of either: {train} {missing}")
+    else:
+        spread = abs(apart.deviation / apart.nats * value)
+        lines.append(
+            f"From seed to seed it varies by {spread:.4f}, judged by {apart.seeds[0]} and "
+            f"{apart.seeds[1]}; {apart.seeds_needed} seeds of each would make it twice that error."
+        )
+    return "\n".join(lines)
 
 
 def recipes(arguments: list[str]) -> None:
@@ -298,8 +390,10 @@ INTRODUCTION = f"""\
 
 `{PROGRAM}` made this page from the records beside it, `{PROGRAM} train BENCHMARK/MODEL` makes a
 record, `{PROGRAM} verify` computes again the figures whose weights are here. Figures are of the
-test split, with the standard error of their mean over its examples; validation chose the
-checkpoint, unless told. CPU-seconds are of the process, and count all of training: compiling and
+test split, with the standard error of their mean, and what that takes as independent; validation
+chose the checkpoint, unless told. Where the weights are kept, figures are of these, rounded to nine
+bits. Two figures on the same examples differ by more or less than their errors say: `{PROGRAM}
+compare`. CPU-seconds are of the process, and count all of training: compiling and
 the looks at the validation split, too. Published figures are of others, mostly from GPUs; models
 without a figure of ours have a recipe that was not run."""
 
@@ -340,8 +434,8 @@ def section(
 def table(benchmark: Benchmark, name: str, records: Iterable[Record]) -> str:
     """A row for each run, and one for each recipe without."""
     rows = [
-        "| model | published | where, and how | ours | kind, split | parameters | CPU-seconds "
-        "| seed, device | command |",
+        "| model | published | where, and how | ours | kind, split; error | parameters "
+        "| CPU-seconds | seed, device | command |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     if best := benchmark.best:
@@ -353,12 +447,12 @@ def table(benchmark: Benchmark, name: str, records: Iterable[Record]) -> str:
         runs = [record for record in found if record.name == f"{name}/{model}"]
         for record in runs:
             value, error = benchmark.figure(record.likelihood)
-            digits = 2 if error >= 0.02 else 4
+            digits = 2 if error >= 0.1 else 3
             score = record.likelihood
             title = f"{model} (changed)" if record.changed else model
             rows.append(
                 f"| {title} | {other} | {value:.{digits}f} ± {error:.{digits}f} "
-                f"| {score.kind}, {score.split} | {record.parameters:,} "
+                f"| {score.kind}, {score.split}; {score.error_method} | {record.parameters:,} "
                 f"| {record.training_cpu_seconds:,.0f} | {record.seed}, {record.device} "
                 f"| `{record.command}` |"
             )
@@ -390,4 +484,5 @@ if __name__ == "__main__":
         main(dataclasses.replace(recipe.experiment, folder=folder), f"{word}. {recipe}", word)
     else:
         verbs = {"page": page, "recipes": recipes, "train": train, "verify": verify}
+        verbs["compare"] = compare
         dispatch(PROGRAM, verbs, "page", __doc__ or "", sys.argv[1:])
