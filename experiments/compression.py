@@ -259,7 +259,8 @@ def page(results: Mapping[str, Any], given: Comparison, arguments: Sequence[str]
         "Fashion-MNIST": images,
         "text": f"The last {given.characters:,} bytes of the text",
         "speech": f"{given.seconds:g} s of held-out recordings, 8 kHz and 16 bits",
-        "proteins": f"{given.sequences:,} sequences, none of them in the training data",
+        "proteins": f"{given.sequences:,} sequences, none of them in the training data, but "
+        "relatives of them",
     }
     table = [
         "| data | bytes | ar_jax | of which header | -log₂ p(x) | coding costs |",

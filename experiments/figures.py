@@ -308,7 +308,7 @@ def draw_benchmark(
     for i, (name, value) in enumerate(sorted(near.items(), key=lambda item: item[1])):
         over_size.axhline(value, color="gray", linewidth=0.8, linestyle=":")
         over_size.text(
-            0.01 + i % 3 / 3, value, f"{name}, published", fontsize=7, color="gray",
+            0.01 + i % 3 / 3, value, f"{name}, published", fontsize=7, color="gray", va="bottom",
             transform=over_size.get_yaxis_transform(),
         )  # fmt: skip
     over_time.set_xlabel("CPU-minutes of training")

@@ -52,6 +52,7 @@ from experiments.run import (
     main,
     parse,
 )
+from experiments.zoo import told
 
 PROGRAM = "python -m experiments.likelihood"
 COMMITTED = Path(__file__).parent / "results" / "likelihood"
@@ -162,11 +163,6 @@ OTHERS = ("bayes_accuracy",)
 def others(figures: Mapping[str, Any]) -> dict[str, float]:
     """What figures of the test split say besides the likelihood."""
     return {name: figures[name] for name in OTHERS if name in figures}
-
-
-def told(likelihood: Mapping[str, Any]) -> Likelihood:
-    """A likelihood as it stands in a file."""
-    return Likelihood(**{name: value for name, value in likelihood.items() if name != "class"})
 
 
 def keep(name: str, folder: Path, place: Path) -> None:
@@ -417,7 +413,7 @@ def section(
                 title: (record.parameters, *benchmark.figure(record.likelihood))
                 for title, record in curves.items()
             },
-            {n: r.published.figure for n, r in benchmark.recipes.items() if r.published},
+            published(benchmark),
             benchmark.unit,
         )
         parts.append(f"![over CPU-minutes and parameters]({name}/curves.png)")
@@ -429,6 +425,13 @@ def section(
                 lines = samples.read_text(encoding="utf-8").strip().split("\n")
                 parts.append("\n".join([f"{record.name}:", "", "```", *lines[:12], "```"]))
     return parts
+
+
+def published(benchmark: Benchmark) -> dict[str, float]:
+    """The figures of others, by the names of their models."""
+    found = {name: recipe.published for name, recipe in benchmark.recipes.items()}
+    found |= {"the best found": benchmark.best}
+    return {name: other.figure for name, other in found.items() if other}
 
 
 def table(benchmark: Benchmark, name: str, records: Iterable[Record]) -> str:

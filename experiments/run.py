@@ -223,7 +223,7 @@ class Experiment(ABC):
                 warnings.warn(f"{path}: damaged, kept as {kept}; written anew", stacklevel=2)
             written = {name: describe(value) for name, value in results.items()}
             write(path, json.dumps(written, indent=2) + "\n")
-        table = Table(title=escape(self.folder.name), show_header=False)
+        table = Table(title=escape(str(self.folder)), show_header=False)
         for name, value in results.items():
             table.add_row(name.replace("_", " "), escape(readable(value)))
         if recorded is not None:

@@ -97,11 +97,12 @@ class Fold:
         nats = np.bincount(group, -log_prob) / rows
         np.savetxt(folder / NATS, nats, "%.6f")
         mean, error = mean_and_error(nats)
-        columns = self.parts.test.shape[1]
+        columns, method = self.parts.test.shape[1], f"clusters: {len(rows):,} groups of rows"
+        likelihood = Likelihood(mean, error, columns, len(log_prob), "test", "exact", method)
         return {
             "train_rows": len(self.parts.train),
             "validation_rows": len(self.parts.validation),
-            "likelihood": Likelihood(mean, error, columns, len(log_prob), "test", "exact"),
+            "likelihood": likelihood,
         }
 
 

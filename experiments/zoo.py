@@ -300,10 +300,13 @@ def section(
     suffixes = {path.suffix for name in results for path in (folder / name).glob("samples.*")}
     for path in [folder / f"data{suffix}" for suffix in suffixes]:
         samples += ["### data", show(folder, path, "data")] if path.exists() else []
-    (score,) = {(r["likelihood"]["split"], r["likelihood"]["kind"]) for r in results.values()}
+    (scored,) = {(r["likelihood"]["split"], r["likelihood"]["kind"]) for r in results.values()}
+    methods = sorted({told(r["likelihood"]).error_method for r in results.values()})
     draw_race(folder / f"{title.lower()}.png", records)
     return [
-        f"## {title}", f"Test split: {', '.join(score)}, in nats an event and in bits/dim.",
+        f"## {title}",
+        f"Test split: {', '.join(scored)}, in nats an event and in bits/dim; standard errors: "
+        f"{', '.join(methods)}.",
         "\n".join(rows), f"![validation over CPU-seconds]({title.lower()}.png)", *samples,
     ]  # fmt: skip
 
@@ -324,8 +327,13 @@ def rate(events: float) -> str:
 
 def figure(likelihood: Mapping[str, Any]) -> str:
     """Nats with their error, and bits/dim."""
-    told = Likelihood(**{name: value for name, value in likelihood.items() if name != "class"})
-    return f"{told.nats:,.2f} ± {told.error:.2f} nats, {told.bits_per_dim:.3f} bits/dim"
+    found = told(likelihood)
+    return f"{found.nats:,.2f} ± {found.error:.2f} nats, {found.bits_per_dim:.3f} bits/dim"
+
+
+def told(likelihood: Mapping[str, Any]) -> Likelihood:
+    """A likelihood as it stands in a file."""
+    return Likelihood(**{name: value for name, value in likelihood.items() if name != "class"})
 
 
 def recipe(experiment: Experiment, steps: int) -> str:

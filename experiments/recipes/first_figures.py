@@ -1,11 +1,13 @@
 """Data without a published likelihood that was found: figures that others can compare with.
 
-Each is an experiment of its own, whose file tells of its data: `experiments.fashion_transformer`,
-`speech_samples`, `text`, `proteins`, and `chorales` with the zoo's LSTM.
+Each is an experiment of its own, whose file tells of its data: `experiments.digits`,
+`fashion_transformer`, `speech_samples`, `text`, `recipes.proteins`, and `chorales` with the zoo's
+LSTM.
 """
 
 from collections.abc import Mapping
 
+from experiments.digits import Digits
 from experiments.fashion_transformer import FashionTransformer
 from experiments.recipes.base import Benchmark, Recipe
 from experiments.recipes.proteins import ClusteredProteins
@@ -16,6 +18,13 @@ from experiments.zoo import MODELS
 MINUTES = "two CPU cores, {} minutes"
 
 BENCHMARKS: Mapping[str, Benchmark] = {
+    "digits": Benchmark(
+        "Handwritten digits of 8x8 pixels, given the class",
+        "297 test images in 17 grey levels; 100 others chose",
+        "bits/dim",
+        {"pixelcnn": Recipe(Digits(), "arXiv 1601.06759", MINUTES.format("one or two"))},
+        variables=1,
+    ),
     "fashion_mnist": Benchmark(
         "Fashion-MNIST, given the class",
         "10,000 test images in 256 levels; the last 5,000 training images chose",
