@@ -18,8 +18,8 @@ from records alone; one without configuration or metrics is refused. `verify` sa
 could not compute again, for want of weights or data; files of one's own are looked for where the
 record's command names them.
 
-Recipes are of the papers' sizes, for accelerators, but for those whose name ends in seconds: these
-are the CPU-seconds of two cores that they may take, turned into a number of steps.
+Recipes are after the papers, for accelerators, but for those whose name ends in seconds: these are
+the CPU-seconds of two cores that they may take, turned into a number of steps.
 """
 
 import argparse

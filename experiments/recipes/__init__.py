@@ -1,4 +1,4 @@
-"""Recipes of the likelihood benchmarks, at the papers' sizes and for two cores."""
+"""Recipes of the likelihood benchmarks, after the papers and for two cores."""
 
 from experiments.recipes import (
     binarised_mnist,

@@ -5,9 +5,11 @@ import io
 import json
 import math
 import os
+import re
 import subprocess
 import sys
 from contextlib import redirect_stdout
+from pathlib import Path
 
 import h5py
 import jax
@@ -16,6 +18,7 @@ import pytest
 
 from ar_jax.evaluation import Likelihood
 from experiments import likelihood
+from experiments.kept import read_scores
 from experiments.likelihood import COMMITTED, Place, Record
 from experiments.recipes import RECIPES
 from experiments.recipes.base import Benchmark, Published
@@ -127,6 +130,14 @@ def test_a_selection_is_trained_kept_shown_and_verified(tmp_path, tfds_folder):
     again = place.start(*command)
     assert again.returncode == 0, again.stderr
     assert trained == {path: path.stat().st_mtime_ns for path in folder.rglob("metrics.jsonl")}
+    compared = place.run("likelihood", "compare", names[0], names[0], "--folder", str(folder))
+    assert "power/made (seeds [3]) - power/made (seeds [3]): -0.0000 ± 0.0000 log-lik" in compared
+    assert "What seeds change is unknown with one of either" in compared
+    assert "train power/made power/made --seeds 0 1 2" in compared
+    with pytest.raises(SystemExit, match="compare: expected two of one benchmark, got power/made"):
+        place.run("likelihood", "compare", *names, "--folder", str(folder))
+    with pytest.raises(SystemExit, match="power/maf: expected a record with its scores"):
+        place.run("likelihood", "compare", names[0], "power/maf", "--folder", str(folder))
     verified = place.run("likelihood", "verify", "--folder", str(folder))
     assert verified.count("as recorded") == 2
     weights = records["power/made"].with_suffix(".npz")
@@ -144,7 +155,7 @@ def test_a_selection_is_trained_kept_shown_and_verified(tmp_path, tfds_folder):
         place.run("likelihood", "verify", "--folder", str(folder))
     for weights in folder.rglob("*.npz"):
         weights.unlink()
-    with pytest.raises(SystemExit, match="expected records with their weights, got none"):
+    with pytest.raises(SystemExit, match="expected a record with its weights and its data"):
         place.run("likelihood", "verify", "--folder", str(folder))
 
 
@@ -261,8 +272,25 @@ def test_the_committed_weights_have_the_committed_figures():
     command = [sys.executable, "-m", "experiments.likelihood", "verify"]
     result = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8")
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count("as recorded") == len(list(COMMITTED.rglob("*.npz"))) >= 2
-    assert all(path.stat().st_size < 8_100_000 for path in COMMITTED.rglob("*.npz"))
+    lines = result.stdout.splitlines()
+    readme = Path(__file__).parents[2] / "README.md"
+    told = readme.read_text(encoding="utf-8")
+    for name in re.findall(r"^\| `(\w+/\w+)` \|", told, flags=re.MULTILINE):
+        (line,) = [line for line in lines if line.startswith(f"{name}, seed 0: ")]
+        assert "as recorded" in line
+    assert all(path.stat().st_size <= 3_000_000 for path in COMMITTED.rglob("*.npz"))
+
+
+def test_the_committed_scores_have_the_committed_figures():
+    for path, record in Place().records.items():
+        scores = path.with_name(f"{path.stem}.scores.npz")
+        if record.name.partition("/")[0] not in ("dynamic_mnist", "fashion_mnist"):  # of windows
+            assert scores.exists() or record.likelihood.error_method.endswith("too small")
+        if scores.exists():
+            found = read_scores(scores).likelihood(record.likelihood.split)
+            assert found.nats == pytest.approx(record.likelihood.nats, rel=1e-6)
+            assert found.error == pytest.approx(record.likelihood.error, rel=1e-4)
+            assert found.error_method == record.likelihood.error_method
 
 
 def test_power_is_shuffled_and_loses_two_columns(tmp_path):
