@@ -328,7 +328,8 @@ def compare(arguments: list[str]) -> None:
             )
         seeds.append([records[path].seed for path in paths])
         scores.append([read_scores(scores_of(path)) for path in paths])
-    Console().print(said(BENCHMARKS[name], options.a, options.b, seeds, scores), markup=False)
+    text = said(BENCHMARKS[name], options.a, options.b, seeds, scores)
+    Console().print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def said(
