@@ -410,10 +410,7 @@ def section(
         draw_benchmark(
             folder / name / "curves.png",
             {title: curve(benchmark, record) for title, record in curves.items()},
-            {
-                title: (record.parameters, *benchmark.figure(record.likelihood))
-                for title, record in curves.items()
-            },
+            {title: (r.parameters, *shown_figure(benchmark, r)) for title, r in curves.items()},
             published(benchmark),
             benchmark.unit,
         )
@@ -426,6 +423,12 @@ def section(
                 lines = samples.read_text(encoding="utf-8").strip().split("\n")
                 parts.append("\n".join([f"{record.name}:", "", "```", *lines[:12], "```"]))
     return parts
+
+
+def shown_figure(benchmark: Benchmark, record: Record) -> tuple[float, float]:
+    """The figure and its error, without an error that is known to be too small."""
+    value, error = benchmark.figure(record.likelihood)
+    return value, 0.0 if record.likelihood.error_method.endswith("too small") else error
 
 
 def published(benchmark: Benchmark) -> dict[str, float]:
