@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from ar_jax.checks import check_shape
 from ar_jax.conditionals import FromTo, MaskedTransformer, Transformer
@@ -126,7 +125,7 @@ class AnyOrderModel(AutoregressiveModel):
         self.check_parts()
         check_shape("order", order, (batch, self.ordering.length))
         model, variables = self.unbind()
-        ordering = PerExample(self.ordering.event, self.ordering.block, jnp.asarray(order))
+        ordering = PerExample(self.ordering.event, self.ordering.block, order)
         ordered = AutoregressiveModel(
             ordering, model.conditional, model.head, model.context, parent=None
         )

@@ -1,5 +1,6 @@
 """Beam search: the most likely events, or nearly, kept side by side."""
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ar_jax.checks import check_positive, is_concrete
+from ar_jax.checks import check_number, check_positive, is_concrete
 from ar_jax.contexts import Condition
 from ar_jax.decoding import (
     Processor,
@@ -19,7 +20,7 @@ from ar_jax.decoding import (
     processors_of,
 )
 from ar_jax.model import Array, AutoregressiveModel, Variables
-from ar_jax.sampling import Given, check_given, check_possible, check_single
+from ar_jax.sampling import Given, check_drawn, check_given, check_possible, check_single
 
 
 def beam_search(
@@ -48,7 +49,8 @@ def beam_search(
       prefix: `[batch, n, 1]`, first steps that are given.
       processors: as of `sample`; `Stop(((end,),))` ends events at a value, at 0 nats from there on.
       length_penalty: 0 ranks by log p, which favours short events; 1 by its mean over the values
-        up to the end.
+        up to the end. Of events of n steps at most 60 / log(n) in size, so that n to its power is
+        in the range of float32.
 
     Returns:
       Events `[batch, beams, *event]`, the best first, with zeros after the end; and
@@ -63,9 +65,24 @@ def beam_search(
     model.check_parts()
     check_single(model)
     given = check_given(
-        model, jax.random.key(0), condition, batch_size, Sampler(), None, processors, prefix, None
+        model,
+        variables,
+        jax.random.key(0),
+        condition,
+        batch_size,
+        Sampler(),
+        None,
+        processors,
+        prefix,
+        None,
+    )
+    # The power of the longest length, and what is divided by it, must stay in range.
+    most = 60 / math.log(max(model.ordering.length, 2))
+    check_number(
+        "length_penalty", length_penalty, f"-{most:.3g} to {most:.3g}", lambda p: abs(p) <= most
     )
     events, log_prob = _search(model, variables, given, beams, length_penalty)
+    check_drawn(events, log_prob)
     if processors and is_concrete(log_prob):
         check_possible(jnp.isneginf(log_prob[:, 0]))
     shape = given.batch, beams, *model.ordering.event

@@ -1,5 +1,6 @@
 """Checks of what users pass in: errors that name the field, what was expected and what came."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -36,12 +37,81 @@ def check_integers(name: str, value: Any, low: int, high: int) -> None:
 
 
 def check_floats(name: str, value: Any) -> None:
-    """Raises unless the values are finite real numbers."""
+    """Raises unless the values are finite real numbers that are no larger than `largest`."""
     dtype = _dtype(value)
     if not jnp.issubdtype(dtype, jnp.floating):
         raise ValueError(f"{name}: expected floating-point numbers, got dtype {dtype}")
-    if is_concrete(value) and not np.isfinite(np.asarray(value)).all():
-        raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
+    if is_concrete(value) and np.size(value):
+        size, high = float(np.abs(np.asarray(value)).max()), largest(dtype)  # NaN if one is
+        if not np.isfinite(size):
+            raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
+        if size > high:
+            raise ValueError(
+                f"{name}: expected numbers up to {high:.2g} in size, whose squares the model can "
+                f"compute with, got one of size {size:.2g}; rescale them"
+            )
+
+
+def largest(dtype: np.dtype[Any]) -> float:
+    """The largest number of this dtype that a model takes.
+
+    JAX computes in 32 bits unless it is told otherwise (`jax_enable_x64`): there an integer must
+    be in range, and a real number with its square, which is in most log-densities.
+    """
+    dtype = jax.dtypes.canonicalize_dtype(dtype)
+    if jnp.issubdtype(dtype, jnp.floating):
+        return float(jnp.finfo(jnp.promote_types(dtype, jnp.float32)).max) ** 0.5
+    return np.iinfo(jax.dtypes.canonicalize_dtype(np.int64)).max
+
+
+def check_number(name: str, value: Any, expected: str, holds: Callable[[float], bool]) -> None:
+    """Raises unless the value is one finite number, in float32 too, for which something holds.
+
+    Args:
+      name: of the number.
+      value: of Python or NumPy, or an array `[]`; a tracer is passed over.
+      expected: what holds, in words.
+      holds: whether a finite number is allowed.
+    """
+    if not is_concrete(value):
+        return
+    number = np.asarray(value)
+    kind = jnp.issubdtype(number.dtype, jnp.number) or number.dtype == bool
+    finite = kind and number.ndim == 0 and abs(float(number)) <= np.finfo(np.float32).max
+    if not (finite and holds(float(number))):
+        raise ValueError(f"{name}: expected {expected}, got {value}")
+
+
+def as_keys(name: str, keys: Any, shape: tuple[int | str, ...] = ()) -> jax.Array:
+    """Random keys of a shape, in which a string stands for any size.
+
+    Raw ones, as `jax.random.PRNGKey` makes them, become those of `jax.random.key`: other code
+    would take the two words of a raw key for two keys.
+
+    Raises:
+      ValueError: when they are none, or of another shape.
+    """
+    dtype = getattr(keys, "dtype", None)
+    if dtype == np.uint32 and np.ndim(keys):
+        raw = jax.random.key_data(jax.random.key(0)).shape
+        if np.shape(keys)[-1:] == raw:
+            keys = jax.random.wrap_key_data(jnp.asarray(keys))
+    if not jnp.issubdtype(getattr(keys, "dtype", np.dtype(object)), jax.dtypes.prng_key):
+        got = f"{keys!r}" if dtype is None else f"{dtype} {list(np.shape(keys))}"
+        raise ValueError(f"{name}: expected what jax.random.key(seed) makes, got {got}")
+    check_shape(name, keys, shape)
+    return keys
+
+
+def check_variables(variables: Any) -> None:
+    """Raises unless these are a model's variables, `{"params": ...}`, and finite."""
+    if not isinstance(variables, Mapping) or (variables and "params" not in variables):
+        keys = f" with {', '.join(map(str, variables))}" if isinstance(variables, Mapping) else ""
+        raise ValueError(
+            'variables: expected all that model.init returned, a dictionary with "params", got '
+            f'{type(variables).__name__}{keys}; give variables, not variables["params"]'
+        )
+    check_parameters(variables)
 
 
 def check_parameters(variables: Any) -> None:
@@ -51,10 +121,16 @@ def check_parameters(variables: Any) -> None:
       variables: as `model.apply` takes them, or any tree of arrays; arrays whose values are hidden
         by `jit` are passed over.
     """
-    xp = np if jax.default_backend() == "cpu" else jnp  # where the arrays are
-    for path, leaf in jax.tree_util.tree_leaves_with_path(variables):
-        if not jnp.issubdtype(_dtype(leaf), jnp.inexact) or not is_concrete(leaf):
-            continue
+    leaves = [
+        (path, leaf)
+        for path, leaf in jax.tree_util.tree_leaves_with_path(variables)
+        if jnp.issubdtype(_dtype(leaf), jnp.inexact) and is_concrete(leaf)
+    ]
+    on_cpu = jax.default_backend() == "cpu"  # where NumPy reads the arrays in place
+    if not on_cpu and _all_finite([leaf for _, leaf in leaves]):
+        return
+    xp = np if on_cpu else jnp
+    for path, leaf in leaves:
         finite = xp.isfinite(leaf)
         if not finite.all():
             name = jax.tree_util.keystr(path, simple=True, separator=".")
@@ -66,17 +142,23 @@ def check_parameters(variables: Any) -> None:
             )
 
 
-def check_positive(**values: int) -> None:
-    """Raises unless each is at least 1."""
+def check_at_least(low: int, **values: int) -> None:
+    """Raises unless each is an integer of at least so much."""
     for name, value in values.items():
-        if value < 1:
-            raise ValueError(f"{name}: expected at least 1, got {value}")
+        if not isinstance(value, int | np.integer | np.bool_):
+            raise ValueError(f"{name}: expected an integer, got {value}")
+        if value < low:
+            raise ValueError(f"{name}: expected at least {low}, got {value}")
+
+
+def check_positive(**values: int) -> None:
+    """Raises unless each is an integer of at least 1."""
+    check_at_least(1, **values)
 
 
 def check_levels(levels: int) -> None:
     """Raises unless there are at least two."""
-    if levels < 2:
-        raise ValueError(f"levels: expected at least 2, got {levels}")
+    check_at_least(2, levels=levels)
 
 
 def check_fractions(**values: float) -> None:
@@ -84,6 +166,16 @@ def check_fractions(**values: float) -> None:
     for name, value in values.items():
         if not 0 <= value < 1:  # written so that NaN is refused
             raise ValueError(f"{name}: expected at least 0 and less than 1, got {value}")
+
+
+@jax.jit
+def _all_finite(leaves: list[Any]) -> jax.Array:
+    """Whether all arrays are finite, in one program: an answer from a device takes its time."""
+    return (
+        jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves]).all()
+        if leaves
+        else jnp.array(True)
+    )
 
 
 def _dtype(value: Any) -> np.dtype[Any]:

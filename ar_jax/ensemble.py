@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ar_jax.checks import as_keys
 from ar_jax.contexts import Condition, Context
 from ar_jax.decoding import Sampler
 from ar_jax.heads.base import Head
@@ -93,6 +94,7 @@ class Ensemble(nn.Module):
           Events `[batch, *event]`, and the log-probability `[batch]` nats of what was drawn under
           the ensemble, not the member: log p(x | y), less that of the prefix.
         """
+        keys = as_keys("keys", keys, ("batch",))
         drawn = [
             draw(keys, condition, sampler, prefix, prefilled)[0] for draw in self._members("decode")
         ]

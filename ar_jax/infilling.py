@@ -15,7 +15,7 @@ from ar_jax.contexts import Condition
 from ar_jax.decoding import Sampler, example_keys
 from ar_jax.model import Array, Variables
 from ar_jax.order_agnostic import OrderAgnosticModel
-from ar_jax.sampling import Given, check_given
+from ar_jax.sampling import Given, check_drawn, check_given
 
 Choice = Callable[[jax.Array, jax.Array], jax.Array]
 """(log-probabilities of what was drawn, keys) -> scores, all `[batch, ...]`; the highest stay."""
@@ -58,8 +58,10 @@ def infill(
     steps, gone = _given_cells(model, x, missing)
     ranks = np.argsort(gone, axis=1, kind="stable")  # known ones first, then in the model's order
     known = np.take_along_axis(steps, ranks[..., None], axis=1)
-    given = check_given(model, key, condition, None, sampler, None, (), known, (~gone).sum(axis=1))
+    counts = (~gone).sum(axis=1)
+    given = check_given(model, variables, key, condition, None, sampler, None, (), known, counts)
     events, log_prob = _infill(model, variables, given, jnp.asarray(model.ordering.order[ranks]))
+    check_drawn(events, log_prob)
     return (events, log_prob) if return_log_prob else events
 
 
@@ -115,13 +117,14 @@ def infill_in_rounds(
             "model: expected an OrderAgnosticModel to draw several cells at once, got "
             f"{type(model).__name__}"
         )
-    if not isinstance(rounds, int) or rounds < 1:
-        raise ValueError(f"rounds: expected an integer of at least 1, got {rounds}")
+    check_positive(rounds=rounds)
     steps, gone = _given_cells(model, x, missing)
-    given = check_given(model, key, condition, len(gone), sampler, None, (), None, None)
-    return _in_rounds(
+    given = check_given(model, variables, key, condition, len(gone), sampler, None, (), None, None)
+    events, log_prob = _in_rounds(
         model, variables, given, jnp.asarray(steps), jnp.asarray(gone), rounds, choice
     )
+    check_drawn(events, log_prob)
+    return events
 
 
 def _given_cells(model: AnyOrderModel, x: Array, missing: Array) -> tuple[np.ndarray, np.ndarray]:
@@ -174,7 +177,8 @@ def _in_rounds(
     missing: jax.Array,
     rounds: int,
     choice: Choice,
-) -> jax.Array:
+) -> tuple[jax.Array, jax.Array]:
+    """Events, and the sum of the log-probabilities that each cell had in its round."""
     batch, length, _ = steps.shape
     fold = jax.vmap(jax.random.fold_in, (0, None))
     count = missing.sum(axis=1, keepdims=True)
@@ -182,8 +186,8 @@ def _in_rounds(
     def draw(model: OrderAgnosticModel, features: jax.Array, keys: jax.Array) -> Any:
         return model.head.sample(features, keys, given.sampler)
 
-    def one_round(carry: tuple[jax.Array, jax.Array], i: jax.Array) -> Any:
-        steps, missing = carry
+    def one_round(carry: tuple[jax.Array, jax.Array, jax.Array], i: jax.Array) -> Any:
+        steps, missing, total = carry
         features: Any = model.apply(
             variables, steps, ~missing, given.condition, method="masked_features"
         )
@@ -194,12 +198,14 @@ def _in_rounds(
             features.reshape(batch * length, -1),
             keys.reshape(batch * length, *keys.shape[2:]),
         )
-        score = choice(log_prob.reshape(batch, length), fold(of_round, length))
+        log_prob = log_prob.reshape(batch, length)
+        score = choice(log_prob, fold(of_round, length))
         rank = jnp.argsort(jnp.lexsort((-score, ~missing), axis=1), axis=1)  # missing ones first
         left = count * (rounds - 1 - i) // rounds
         now = missing & (rank < missing.sum(axis=1, keepdims=True) - left)
         steps = jnp.where(now[..., None], drawn.reshape(steps.shape), steps)
-        return (steps, missing & ~now), None
+        return (steps, missing & ~now, total + jnp.where(now, log_prob, 0).sum(axis=1)), None
 
-    (steps, _), _ = jax.lax.scan(one_round, (steps, missing), jnp.arange(rounds))
-    return model.ordering.to_event(steps)
+    start = steps, missing, jnp.zeros(batch)
+    (steps, _, total), _ = jax.lax.scan(one_round, start, jnp.arange(rounds))
+    return model.ordering.to_event(steps), total

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ar_jax.checks import check_integers, check_positive, check_shape, is_concrete
+from ar_jax.checks import as_keys, check_integers, check_positive, check_shape, is_concrete
 from ar_jax.conditionals.base import Cache, Conditional, check_follows, lookup, shift
 from ar_jax.contexts import Condition, Context, Nothing, Vectors, map_condition
 from ar_jax.decoding import (
@@ -80,10 +80,10 @@ class AutoregressiveModel(nn.Module):
         """
         log_prob = self.step_log_probs(x, condition)
         if lengths is not None:
-            lengths = jnp.asarray(lengths)
             check_shape("lengths", lengths, (len(x),))
             check_integers("lengths", lengths, 0, self.ordering.length)
-            log_prob = jnp.where(jnp.arange(self.ordering.length) < lengths[:, None], log_prob, 0)
+            counts = jnp.arange(self.ordering.length) < jnp.asarray(lengths)[:, None]
+            log_prob = jnp.where(counts, log_prob, 0)
         return log_prob.sum(axis=1)
 
     def step_log_probs(self, x: Array, condition: Condition = None) -> jax.Array:
@@ -186,6 +186,7 @@ class AutoregressiveModel(nn.Module):
           Events `[batch, *event]`, and the log-probability of what was drawn `[batch]` nats.
         """
         model, variables = self.unbind()
+        keys = as_keys("keys", keys, ("batch",))
         first = None if prefix is None else prefix[0][:, :prefilled]
         cache, previous = self.begin(len(keys), condition, first)
 

@@ -9,7 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ar_jax.checks import check_integers, check_shape, is_concrete
+from ar_jax.checks import (
+    as_keys,
+    check_integers,
+    check_positive,
+    check_shape,
+    check_variables,
+    is_concrete,
+)
 from ar_jax.contexts import Condition, count_of, map_condition
 from ar_jax.decoding import (
     AnySampler,
@@ -51,7 +58,7 @@ def sample(
     Args:
       model: the model.
       variables: what `model.init` returned, or trained ones.
-      key: random key.
+      key: random key, of `jax.random.key` or `jax.random.PRNGKey`.
       condition: `[batch, ...]`, y as the context takes it; None for none.
       batch_size: how many events; left out, as many as there are conditions or prefixes.
       sampler: exact, or cut and sharpened.
@@ -71,12 +78,15 @@ def sample(
 
     Raises:
       ValueError: when the sampler, the condition, the prefix or a processor does not fit the model,
-        or processors allowed nothing at a step.
+        a number is not finite (of the sampler, the guidance or the parameters), or processors
+        allowed nothing at a step.
     """
     given = check_given(
-        model, key, condition, batch_size, sampler, guidance, processors, prefix, prefix_lengths
-    )
+        model, variables, key, condition, batch_size, sampler, guidance, processors, prefix,
+        prefix_lengths,
+    )  # fmt: skip
     events, log_prob = (x[: given.batch] for x in _sample(model, variables, given))
+    check_drawn(events, log_prob)
     if processors and is_concrete(log_prob):
         check_possible(jnp.isneginf(log_prob))
     return (events, log_prob) if return_log_prob else events
@@ -115,17 +125,19 @@ def stream(
             f"model: expected an AutoregressiveModel to stream from, got {type(model).__name__}"
         )
     given = check_given(
-        model, key, condition, batch_size, sampler, guidance, processors, prefix, prefix_lengths
-    )
+        model, variables, key, condition, batch_size, sampler, guidance, processors, prefix,
+        prefix_lengths,
+    )  # fmt: skip
 
     def draw() -> Iterator[jax.Array]:
         carry = _begin(model, variables, given)
         for t in range(given.prefilled, model.ordering.length):
-            carry, value, over = _advance(
+            carry, value, log_prob, over = _advance(
                 model, variables, carry, given.keys, jnp.asarray(t), given.sampler, given.rest
             )
             if processors and over:
                 return
+            check_drawn(value[: given.batch], log_prob[: given.batch])
             if processors:
                 check_possible((value < 0).any(axis=1)[: given.batch])
             yield value[: given.batch]
@@ -165,6 +177,7 @@ class Given:
 
 def check_given(
     model: Model,
+    variables: Variables,
     key: jax.Array,
     condition: Condition,
     batch_size: int | None,
@@ -176,6 +189,8 @@ def check_given(
 ) -> Given:
     """Checks what events are drawn from; the arguments are those of `sample`."""
     sizes = {"condition": count_of(condition), "prefix": None if prefix is None else len(prefix)}
+    if batch_size is not None:
+        check_positive(batch_size=batch_size)
     sizes |= {"batch_size": None if batch_size is None else int(batch_size)}
     sizes = {name: size for name, size in sizes.items() if size is not None}
     if len(set(sizes.values())) != 1 or min(sizes.values()) < 1:
@@ -184,12 +199,14 @@ def check_given(
             f"all to agree on at least 1, got {sizes or 'none of them'}"
         )
     (batch,) = set(sizes.values())
-    condition = map_condition(jnp.asarray, condition)
+    key = as_keys("key", key)
     model.check_parts()
     model.context.check(condition, batch)
+    condition = map_condition(jnp.asarray, condition)
+    sampler.check()
     if all(map(is_concrete, jax.tree.leaves(sampler))):
-        sampler.check()
         model.head.check_sampler(sampler)
+    check_variables(variables)
     # Arrays, so that 1 and 1.0 are the same to the compiler.
     sampler = jax.tree.map(lambda number: jnp.asarray(number, float), sampler)
     if prefix is not None and np.shape(prefix)[1:2] != (0,):
@@ -210,11 +227,13 @@ def check_given(
         )
     if condition is None:
         raise ValueError("guidance: expected a condition as well, got None")
-    negative = map_condition(jnp.asarray, guidance.negative)
+    guidance.check()
+    negative = guidance.negative
     if negative is None:
         negative = model.context.missing(condition)
         model.context.check(None, batch)  # which tells why there may be no absence
     model.context.check(negative, batch)
+    negative = map_condition(jnp.asarray, negative)
     shapes, others = (jax.tree.map(jnp.shape, y) for y in (condition, negative))
     if shapes != others:
         raise ValueError(f"guidance: expected a negative of shape {shapes}, got {others}; pad one")
@@ -251,15 +270,14 @@ def _advance(
     t: jax.Array,
     sampler: AnySampler,
     known: Known | None,
-) -> tuple[Carry, jax.Array, Any]:
-    """What goes on, the values, and whether all examples had ended before."""
+) -> tuple[Carry, jax.Array, jax.Array, Any]:
+    """What goes on, the values, their log-probability, and whether all had ended before."""
 
     def step(*state: Any) -> Any:
         return model.apply(variables, *state, method="draw")
 
     over = ended(carry, t, sampler, known).all() if processors_of(sampler) else False
-    carry, value, _ = advance(step, carry, keys, t, sampler, known)
-    return carry, value, over
+    return *advance(step, carry, keys, t, sampler, known), over
 
 
 def check_possible(impossible: jax.Array) -> None:
@@ -268,6 +286,25 @@ def check_possible(impossible: jax.Array) -> None:
         raise ValueError(
             "processors: expected a value to be allowed at each step, got none for examples "
             f"{np.flatnonzero(impossible).tolist()}"
+        )
+
+
+def check_drawn(values: jax.Array, log_prob: jax.Array) -> None:
+    """Raises ValueError where numbers overflowed, so that what was drawn means nothing.
+
+    Args:
+      values: `[batch, ...]`, what was drawn.
+      log_prob: `[batch]`, of it.
+    """
+    if not is_concrete(log_prob):
+        return
+    broken = np.isnan(log_prob)
+    if jnp.issubdtype(values.dtype, jnp.floating):
+        broken |= ~np.isfinite(np.reshape(values, (len(values), -1))).all(axis=1)
+    if broken.any():
+        raise ValueError(
+            "variables: expected a model whose probabilities are numbers, got NaN or infinity for "
+            f"examples {np.flatnonzero(broken).tolist()}; what its network computes is too large"
         )
 
 
@@ -302,8 +339,7 @@ def _check_processors(
     if known is not None and is_concrete(known[1]):
         steps -= np.asarray(known[1])
     for processor in processors:
-        if all(map(is_concrete, jax.tree.leaves(processor))):
-            processor.check(values, steps)
+        processor.check(values, steps)
 
 
 def _check_prefix(model: Model, prefix: Array, lengths: Array | None) -> tuple[Known, int]:

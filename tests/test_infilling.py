@@ -284,7 +284,7 @@ def test_a_part_of_a_cell_is_not_completed():
 
 def test_rounds_ask_for_an_order_agnostic_model_and_for_one_at_least(learned):
     x = np.zeros((1, 3), int)
-    with pytest.raises(ValueError, match="rounds: expected an integer of at least 1, got 0"):
+    with pytest.raises(ValueError, match="rounds: expected at least 1, got 0"):
         ar.infill_in_rounds(AGNOSTIC, {}, jax.random.key(0), x, x == 0, 0)
     causal: Any = CAUSAL
     with pytest.raises(ValueError, match="model: expected an OrderAgnosticModel"):

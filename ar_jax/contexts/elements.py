@@ -33,8 +33,9 @@ def embed(elements: jax.Array, places: jax.Array | float, width: int) -> jax.Arr
 class Rows(Encoder):
     """Up to so many rows of real numbers. An absent condition is all NaN.
 
-    A row that is all NaN does not count, as after the end of a short condition; NaN in place of
-    some of its numbers says that they are unknown.
+    A row that is all NaN does not count, as after the end of a short condition, and as if it were
+    not there but for the places of others; NaN in place of some of its numbers says that they are
+    unknown.
 
     Attributes:
       size: how many numbers a row has; conditions are `[batch, any count up to length, size]`,

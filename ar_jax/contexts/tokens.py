@@ -5,13 +5,14 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from ar_jax.checks import check_integers, check_shape
+from ar_jax.checks import check_integers, check_shape, is_concrete
 from ar_jax.contexts.base import Encoder, Vectors, no_integers
 
 
 class Tokens(Encoder):
-    """A sequence of symbols, e.g. a prompt; -1 pads short ones, and an absent one is all -1.
+    """A sequence of symbols, e.g. a prompt; -1 pads short ones at the end; an absent one is all -1.
 
     Attributes:
       vocabulary: the number of symbols; conditions are `[batch, any length up to length]` integers
@@ -36,8 +37,16 @@ class Tokens(Encoder):
 
     def check_condition(self, condition: Any, batch: int) -> None:
         check_shape("condition", condition, (batch, "length"))
-        if not 1 <= condition.shape[1] <= self.length:
+        if not 1 <= np.shape(condition)[1] <= self.length:
             raise ValueError(
-                f"condition: expected 1 to {self.length} symbols, got {condition.shape[1]}"
+                f"condition: expected 1 to {self.length} symbols, got {np.shape(condition)[1]}"
             )
         check_integers("condition", condition, -1, self.vocabulary - 1)
+        if is_concrete(condition):
+            padding = np.asarray(condition) < 0
+            hole = (padding[:, :-1] & ~padding[:, 1:]).any(axis=1)
+            if hole.any():
+                raise ValueError(
+                    f"condition: expected -1 after the last symbol only, got it before one in row "
+                    f"{hole.argmax()}; move the symbols to the front"
+                )

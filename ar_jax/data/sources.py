@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import jax
 import numpy as np
 
-from ar_jax.checks import check_positive
+from ar_jax.checks import check_positive, largest
 from ar_jax.data.transforms import Transform
 
 Part = TypeVar("Part", bound=Sized)
@@ -237,11 +237,24 @@ def stacked(events: list[np.ndarray], names: list[str]) -> np.ndarray:
 
 
 def _check_finite(name: str, values: np.ndarray) -> None:
-    """Raises where a row holds NaN or infinity: one would spoil every parameter in one step."""
-    if np.issubdtype(values.dtype, np.floating):
-        finite = np.all(np.isfinite(values), axis=tuple(range(1, values.ndim)))
-        if not finite.all():
-            raise ValueError(
-                f"{name}: expected finite numbers, got NaN or infinity in row {finite.argmin()} "
-                f"({(~finite).sum()} of {len(finite)} rows); leave it out or fill it in"
-            )
+    """Raises where a row holds NaN, infinity, or what is too large: it would spoil all parameters.
+
+    NaN and infinity spoil every parameter in one step. So do real numbers that are too large to
+    compute with; JAX would take integers beyond 32 bits for others.
+    """
+    if not np.issubdtype(values.dtype, np.number):
+        return
+    axes, high = tuple(range(1, values.ndim)), largest(values.dtype)
+    ends = values.min(axis=axes, initial=0), values.max(axis=axes, initial=0)
+    fits = np.abs(np.asarray(ends, float)).max(axis=0) <= high  # false of NaN
+    if not fits.all():
+        row, count = fits.argmin(), (~fits).sum()
+        if np.isfinite(values[row]).all():
+            got, what = f"up to {high:.2g} in size", f"{np.abs(values[row]).max():.3g}"
+            advice = "rescale the numbers"
+        else:
+            got, what, advice = "finite numbers", "NaN or infinity", "leave it out or fill it in"
+        raise ValueError(
+            f"{name}: expected {got}, got {what} in row {row} ({count} of {len(fits)} rows); "
+            f"{advice}"
+        )

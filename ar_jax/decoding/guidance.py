@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ar_jax.checks import check_number
 from ar_jax.decoding.processors import ProcessedSampler, Processor, State, processors_of
 from ar_jax.decoding.samplers import Sampler, Wrapper
 
@@ -28,6 +29,10 @@ class Guidance:
 
     scale: Any
     negative: Any = None
+
+    def check(self) -> None:
+        """Raises ValueError unless the scale is a finite number."""
+        check_number("guidance scale", self.scale, "a finite number", lambda scale: True)
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=("sampler", "scale"), meta_fields=())
@@ -62,5 +67,7 @@ class GuidedSampler(Wrapper):
         towards, away = jnp.split(x, 2)
         # What y excludes stays so; what n alone excludes is not made certain.
         step = jnp.where(jnp.isinf(towards) | jnp.isinf(away), 0, towards - away)
-        guided = towards + self.scale * step
+        limit = jnp.finfo(x.dtype).max / 4  # a sum of such, or a difference, does not overflow
+        far = jnp.clip(jnp.where(step == 0, 0, self.scale * step), -limit, limit)
+        guided = towards + far.astype(x.dtype)
         return jnp.concatenate([guided, guided])

@@ -11,7 +11,14 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.sparse import csr_array
 
-from ar_jax.decoding.samplers import Sampler, Wrapper
+from ar_jax.checks import (
+    check_integers,
+    check_number,
+    check_positive,
+    check_shape,
+    is_concrete,
+)
+from ar_jax.decoding.samplers import SMALLEST, Sampler, Wrapper
 
 State = Any
 """A pytree of arrays `[batch, ...]` that a processor carries from step to step."""
@@ -68,15 +75,21 @@ class RepetitionPenalty(Processor):
     also: Any = ()
 
     def check(self, values: int, steps: np.ndarray) -> None:
-        if not 0 < self.penalty < np.inf:
-            raise ValueError(f"repetition penalty: expected above 0, got {self.penalty}")
+        check_number(
+            "repetition penalty", self.penalty, "above 0 and finite", lambda p: p >= SMALLEST
+        )
+        if len(self.also):
+            check_shape("also", self.also, ("n",))
+            check_integers("also", self.also, 0, values - 1)
 
     def __call__(self, log_pmf: jax.Array, state: State, t: Any) -> jax.Array:
         also = jnp.broadcast_to(jnp.asarray(self.also, int), (len(state), len(self.also)))
         before = jnp.concatenate([also, jnp.where(state < 0, log_pmf.shape[-1], state)], axis=1)
         rows = jnp.arange(len(before))[:, None]
         seen = jnp.zeros(log_pmf.shape, bool).at[rows, before].set(True, mode="drop")
-        return jnp.where(seen, self.penalty * log_pmf, log_pmf)
+        # However large the penalty is, what was possible stays so.
+        punished = jnp.maximum(self.penalty * log_pmf, jnp.finfo(log_pmf.dtype).min)
+        return jnp.where(seen & (log_pmf > -jnp.inf), punished, log_pmf)
 
 
 @partial(jax.tree_util.register_dataclass, data_fields=(), meta_fields=("allowed",))
@@ -122,7 +135,7 @@ class Stop(Processor):
                     f"stop: expected sequences of 1 ... {steps.max()} values, as many as are "
                     f"drawn, got {list(sequence)}, which cannot occur"
                 )
-            if not all(0 <= value < values for value in sequence):
+            if not all(0 <= value < values and value == int(value) for value in sequence):
                 raise ValueError(
                     f"stop: expected values 0 ... {values - 1}, got {list(sequence)}, which cannot "
                     "occur"
@@ -179,9 +192,17 @@ class Automaton(Processor):
         return cls(jnp.asarray(table, jnp.int32), jnp.asarray(distance, jnp.int32))
 
     def check(self, values: int, steps: np.ndarray) -> None:
-        columns, needed = np.shape(self.table)[1], int(self.distance[0])
+        check_shape("table", self.table, ("states", "values"))
+        states, columns = np.shape(self.table)
         if columns != values:
             raise ValueError(f"table: expected a column for each of {values} values, got {columns}")
+        check_positive(states=states)
+        check_integers("table", self.table, -1, states - 1)
+        check_shape("distance", self.distance, (states,))
+        check_integers("distance", self.distance, 0, NEVER)
+        if not (is_concrete(self.table) and is_concrete(self.distance)):
+            return
+        needed = int(self.distance[0])
         if needed > steps.min():
             shortest = "nothing" if needed == NEVER else f"{needed} steps at least"
             raise ValueError(
@@ -317,9 +338,14 @@ def lengths(processors: Sequence[Processor], steps: Any, known: Any = 0) -> jax.
 
     Returns:
       `[batch]`, at most `length`.
+
+    Raises:
+      ValueError: when the steps are no texts, or more are known than there are.
     """
+    check_shape("steps", steps, ("batch", "length"))
+    batch, length = np.shape(steps)
+    check_integers("known", known, 0, length)
     steps = jnp.asarray(steps)
-    batch, length = steps.shape
     known = jnp.broadcast_to(jnp.asarray(known), batch)
 
     def body(states: tuple[State, ...], t: jax.Array) -> tuple[tuple[State, ...], jax.Array]:

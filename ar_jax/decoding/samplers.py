@@ -6,6 +6,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+from ar_jax.checks import check_number
+
+SMALLEST = float(np.finfo(np.float32).tiny)
+"""Of numbers above 0 to divide by: machines take smaller ones for 0."""
 
 
 class Wrapper:
@@ -51,15 +57,17 @@ class Sampler:
     min_p: float = 0.0
 
     def check(self) -> None:
-        """Raises ValueError for a number outside its range."""
-        for name, valid, expected in (
-            ("temperature", self.temperature >= 0, "at least 0"),
-            ("top_k", self.top_k >= 0, "at least 0"),
-            ("top_p", 0 < self.top_p <= 1, "above 0 and at most 1"),
-            ("min_p", 0 <= self.min_p <= 1, "0 to 1"),
+        """Raises ValueError for a number outside its range; those that are traced are passed over.
+
+        The smallest temperature above 0 is the smallest normal number of float32.
+        """
+        for name, expected, holds in (
+            ("temperature", "0, or 1.2e-38 to 3.4e38", lambda t: t == 0 or t >= SMALLEST),
+            ("top_k", "at least 0 and whole", lambda k: k >= 0 and k == round(k)),
+            ("top_p", "above 0 and at most 1", lambda p: 0 < p <= 1),
+            ("min_p", "0 to 1", lambda p: 0 <= p <= 1),
         ):
-            if not valid:
-                raise ValueError(f"{name}: expected {expected}, got {getattr(self, name)}")
+            check_number(name, getattr(self, name), expected, holds)
 
     @property
     def truncates(self) -> Any:
@@ -76,7 +84,10 @@ class Sampler:
         Returns:
           `[batch, ...]` integers.
         """
-        logits = log_pmf / jnp.where(self.temperature > 0, self.temperature, 1)
+        # Below the likeliest, so that no temperature takes all to minus infinity, or any to NaN.
+        highest = jnp.maximum(log_pmf.max(axis=-1, keepdims=True), jnp.finfo(log_pmf.dtype).min)
+        temperature = jnp.where(self.temperature > 0, jnp.maximum(self.temperature, SMALLEST), 1)
+        logits = jnp.where(log_pmf > -jnp.inf, (log_pmf - highest) / temperature, -jnp.inf)
         logits = jax.lax.cond(self.truncates, self._truncate, lambda x: x, logits)
         drawn = jax.vmap(jax.random.categorical)(keys, logits)
         drawn = jnp.where(self.temperature > 0, drawn, jnp.argmax(log_pmf, axis=-1))
@@ -90,4 +101,5 @@ class Sampler:
         keep = (self.top_k == 0) | (jnp.arange(logits.shape[-1]) < self.top_k)
         keep &= (before < self.top_p) | (self.top_p >= 1)  # rounding must not cut the tail
         keep &= probability >= self.min_p * probability[..., :1]
+        keep |= jnp.arange(logits.shape[-1]) == 0  # also where top_p is 0 in the logits' dtype
         return jnp.where(jnp.take_along_axis(keep, rank, axis=-1), logits, -jnp.inf)

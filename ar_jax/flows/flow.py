@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ar_jax.checks import check_floats, check_positive, check_shape
+from ar_jax.checks import as_keys, check_floats, check_positive, check_shape
 from ar_jax.conditionals.base import Conditional, check_follows
 from ar_jax.contexts import Condition, Context, Nothing, Vectors, map_condition
 from ar_jax.decoding import Sampler
@@ -189,7 +189,7 @@ class Flow(nn.Module, ABC):
         """
         if prefix is not None:
             raise ValueError("prefix: expected None, since a flow draws all steps at once, got one")
-        slots = jnp.arange(self.ordering.length)
+        slots, keys = jnp.arange(self.ordering.length), as_keys("keys", keys, ("batch",))
         keys = jax.vmap(lambda key: jax.vmap(jax.random.fold_in, (None, 0))(key, slots))(keys)
         features = jnp.zeros((keys.size, self._head_features))
         steps, log_prob = self.head.sample(features, keys.ravel(), sampler)

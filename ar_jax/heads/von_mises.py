@@ -43,7 +43,8 @@ class VonMisesMixture(Mixture):
         self, numbers: jax.Array, key: jax.Array, temperature: jax.Array
     ) -> jax.Array:
         mean, log_concentration = self._parts(numbers)
-        concentration = jnp.exp(log_concentration) / temperature
+        # From 1e-12 on, where the density is flat: of 0 the Gaussian would be infinitely wide.
+        concentration = jnp.maximum(jnp.exp(log_concentration) / temperature, 1e-12)
         # |sin(x / 2)| >= |x| / pi: the Gaussian exp(-2 c x^2 / pi^2) lies above exp(-2 c sin^2).
         scale = pi / 2 / jnp.sqrt(concentration)
 

@@ -31,6 +31,7 @@ class PerExample(Ordering):
         check_integers("order", self.permutation, 0, last)
         if is_concrete(self.permutation) and (np.diff(np.sort(self.permutation)) != 1).any():
             raise ValueError(f"order: expected each of 0 ... {last} once in each row, got others")
+        object.__setattr__(self, "permutation", jnp.asarray(self.permutation))
 
     def __eq__(self, other: object) -> bool:
         return self is other  # as arrays are
