@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 
+from ar_jax.checks import check_positive, check_variables
 from ar_jax.contexts import Condition
 from ar_jax.model import Array, AutoregressiveModel, Variables
 from ar_jax.sampling import listed_values
@@ -33,9 +34,11 @@ def alternatives(
       ValueError: when x or the condition does not fit the model, or it has no such k values.
     """
     values = listed_values(model)
-    if not 1 <= k <= values:
+    check_positive(k=k)
+    if k > values:
         raise ValueError(f"k: expected 1 ... {values}, got {k}")
     model.check(x, condition)
+    check_variables(variables)
     return _alternatives(model, variables, x, condition, k)
 
 

@@ -1,8 +1,10 @@
 """Checks of what users pass in: errors that name the field, what was expected and what came."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -154,6 +156,34 @@ def check_at_least(low: int, **values: int) -> None:
 def check_positive(**values: int) -> None:
     """Raises unless each is an integer of at least 1."""
     check_at_least(1, **values)
+
+
+def as_integers(name: str, values: Any) -> tuple[int, ...]:
+    """A sequence of integers, of NumPy too, as a tuple of Python's; others are not rounded."""
+    values = tuple(values)
+    if not all(isinstance(value, int | np.integer) for value in values):
+        raise ValueError(f"{name}: expected integers, got {values[:8]}")
+    return tuple(map(int, values))
+
+
+def check_fields(part: nn.Module) -> None:
+    """Raises unless fields declared as integers hold integers, and those of floats are not NaN.
+
+    Fields that are modules too are looked into.
+    """
+    for field in dataclasses.fields(part):
+        if field.name in ("parent", "name"):  # of Linen's
+            continue
+        value = getattr(part, field.name)
+        if field.type is int or field.type == tuple[int, ...]:
+            numbers = value if isinstance(value, tuple) else (value,)
+            if not all(isinstance(number, int | np.integer | np.bool_) for number in numbers):
+                raise ValueError(f"{field.name}: expected whole numbers, got {value}")
+        elif field.type is float and is_concrete(value) and value != value:
+            raise ValueError(f"{field.name}: expected a number, got {value}")
+        for one in value if isinstance(value, tuple) else (value,):
+            if isinstance(one, nn.Module):
+                check_fields(one)
 
 
 def check_levels(levels: int) -> None:

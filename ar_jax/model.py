@@ -9,7 +9,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ar_jax.checks import as_keys, check_integers, check_positive, check_shape, is_concrete
+from ar_jax.checks import (
+    as_keys,
+    check_fields,
+    check_integers,
+    check_positive,
+    check_shape,
+    is_concrete,
+)
 from ar_jax.conditionals.base import Cache, Conditional, check_follows, lookup, shift
 from ar_jax.contexts import Condition, Context, Nothing, Vectors, map_condition
 from ar_jax.decoding import (
@@ -245,6 +252,8 @@ class AutoregressiveModel(nn.Module):
 
     def check_parts(self) -> None:
         """Raises ValueError when the conditional or the head cannot follow the ordering."""
+        for part in (self.conditional, self.head, self.context):
+            check_fields(part)
         check_follows(self.conditional, self.ordering)
         self.head.check_block(self.ordering.block_size)
         if self.context.of_steps and self.ordering.block_size > 1:

@@ -128,3 +128,17 @@ def test_steps_of_several_variables_are_refused():
     model = ar.AutoregressiveModel(Raster((3,)), GRU(width=4), Bernoulli())
     with pytest.raises(ValueError, match=r"^beams: expected at least 1, got 0"):
         beam_search(model, {}, beams=0, batch_size=1)
+
+
+@pytest.mark.parametrize("penalty", [np.nan, np.inf, -np.inf, 1e39, 44.0, "1"], ids=str)
+def test_a_length_penalty_by_which_nothing_can_be_ranked_is_refused(penalty):
+    """Of 4 steps, 4^43.3 is 1e26."""
+    model, variables = built("recurrent")
+    with pytest.raises(ValueError, match=r"^length_penalty: expected -43.3 to 43.3, got"):
+        beam_search(model, variables, beams=1, condition=[0], length_penalty=penalty)
+
+
+@pytest.mark.parametrize("beams", [0, 2.5, np.nan])
+def test_the_number_of_beams_is_a_positive_integer(beams):
+    with pytest.raises(ValueError, match=r"^beams: expected"):
+        beam_search(*built("recurrent"), beams=beams, condition=[0])

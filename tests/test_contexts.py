@@ -274,6 +274,19 @@ PAIR = Several((ClassLabel(3), Vector(2)))
         (SERIES, np.full((2, 3, 2), np.nan), r"condition: expected one .* Series\(dropout=0\)"),
         (SERIES, None, r"condition: expected one for every example, .* Series\(dropout=0\)"),
         (SERIES, (np.zeros((2, 3, 2)),), "condition: expected one for Series, got a tuple of 1"),
+        (SERIES, np.full((2, 3, 2), 1e39), r"condition: expected numbers up to 1.8e\+19 in size"),
+        (Set(2, 3), np.full((2, 3, 2), -2e19), "condition: expected numbers up to"),
+        (Vector(2), np.full((2, 2), 1e39), r"condition: expected numbers up to 1.8e\+19 in size"),
+        (IMAGE, np.full((2, 2, 4, 1), 1e39), r"condition: expected numbers up to 1.8e\+19 in size"),
+        (ClassLabel(3), np.full(2, 2**32), "condition: .* got values 429"),
+        (Tokens(3, 2), np.full((2, 2), 2**32), "condition: .* got values 429"),
+        (FirstToken(3), np.full((2, 1), 2**32), "condition: .* got values 429"),
+        (Tokens(6, 4), np.array([[1, 2, -1, -1], [-1, -1, 1, 2]]), "condition: .* one in row 1"),
+        (Tokens(6, 4), np.array([[1, -1, -1, 2], [1, 2, 3, 4]]), "condition: .* one in row 0"),
+        (Vector(2, dropout=np.nan), np.zeros((2, 2)), "dropout: expected a number, got nan"),
+        (Vector(2, width=2.5), np.zeros((2, 2)), "width: expected whole numbers, got 2.5"),
+        (Vector(2, width=0), np.zeros((2, 2)), "width: expected at least 1, got 0"),
+        (ClassLabel(0), np.zeros(2, int), "classes: expected at least 1, got 0"),
         (PAIR, np.zeros(2, int), "condition: expected a tuple of 2, got ndarray"),
         (PAIR, (np.zeros(2, int),), "condition: expected a tuple of 2, got 1"),
         (PAIR, (np.zeros(2, int), np.zeros(2)), r"contexts\[1\]: .* shape \[2, 2\]"),
@@ -290,6 +303,28 @@ def test_what_is_no_condition_is_refused(context, y, message):
     model = ar.AutoregressiveModel(Raster((3,)), MADE((9,)), Bernoulli(), context)
     with pytest.raises(ValueError, match=f"^{message}" if message[0] != "e" else message):
         model.check(np.zeros((2, 3), int), y)
+
+
+def test_a_gap_in_a_series_is_time_that_passes_and_in_a_set_nothing():
+    """A row that is all NaN leaves the places of those after it; a set has none."""
+    gap = draws(1, 4, 2)
+    gap[0, 1] = np.nan
+    closed = np.delete(gap, 1, axis=1)
+    for context, same in ((Series(2, 4), False), (Set(2, 4), True)):
+        model = ar.AutoregressiveModel(Raster((2,)), MADE((9,)), Bernoulli(), context)
+        x = np.zeros((1, 2), int)
+        variables = random_variables(model, x, gap)
+        one, other = (float(compiled_apply(model, variables, x, y)[0]) for y in (gap, closed))
+        assert (abs(one - other) < 1e-5) == same
+
+
+def test_a_condition_is_checked_before_jax_takes_its_integers_for_others():
+    """2^32 + 1 would be class 1."""
+    model = ar.AutoregressiveModel(Raster((2,)), MADE((9,)), Bernoulli(), ClassLabel(3))
+    with pytest.raises(
+        ValueError, match=r"^condition: expected integers 0 \.\.\. 2, got values 429"
+    ):
+        ar.sample(model, {}, jax.random.key(0), condition=np.array([2**32 + 1]))
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def model(**parts):
         ({"conditional": MADE(hidden=(0,))}, X, None, "hidden: expected at least 1 unit"),
         ({"head": Unencoded()}, X, None, "head.encode: expected floating point, got int32"),
         ({"head": DiscretizedLogisticMixture(1)}, X, None, "levels: expected at least 2"),
-        ({"context": ClassLabel(3, dropout=1.0)}, X, np.arange(2), "dropout: expected 0 or more"),
+        ({"context": ClassLabel(3, dropout=1.0)}, X, np.arange(2), "dropout: expected at least 0"),
         ({"head": Nested(model())}, X, None, "model: expected a nested model with the context"),
         ({}, X[:0], None, "examples: expected at least 1, got 0"),
         ({"conditional": Transformer(width=12, heads=4)}, X, None, "heads: expected"),

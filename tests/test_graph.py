@@ -56,6 +56,11 @@ def test_a_cycle_is_named():
         (lambda: Graph.from_adjacency((2,), np.eye(3)), r"adjacency: expected shape \[2, 2\]"),
         (lambda: Graph.from_networkx(networkx.Graph([(0, 1)])), "graph: expected a directed one"),
         (lambda: Graph((1,), (), ((0,),)), "without cycles, got 0 -> 0"),
+        (lambda: Graph((2,), (), ((), (0.7,))), r"parents: expected integers, got \(0.7,\)"),
+        (lambda: Graph.from_edges((2,), [(0.7, 1)]), r"edges: expected integers, got \(0.7, 1\)"),
+        (lambda: Graph.from_edges((2,), [(0, 1.0)]), r"edges: expected integers, got \(0, 1.0\)"),
+        (lambda: Graph.from_edges((2,), [(-1, 1)]), "parents: expected for each of 2 cells"),
+        (lambda: Graph.from_adjacency((1,), [[np.nan]]), "adjacency: expected numbers, got NaN"),
     ],
 )
 def test_what_is_no_graph_is_refused(make, message):

@@ -140,3 +140,19 @@ def test_a_walk_over_an_image_needs_one(walk):
             walk(event)
     with pytest.raises(ValueError, match="doublings: expected at least 0, got -1"):
         MultiScale((2, 2), doublings=-1)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Permutation((3,), (), (0.2, 1.9, 2.0)), "permutation: expected integers, got"),
+        (lambda: Permutation((3,), (), np.array([0.0, 1, 2])), "permutation: expected integers"),
+        (lambda: Raster((2.0, 3.0)), "event: expected integers, got"),
+        (lambda: Raster((4,), (np.nan,)), "block: expected integers, got"),
+        (lambda: MultiScale((2, 2), doublings=1.5), "doublings: expected an integer, got 1.5"),
+        (lambda: MultiScale((2, 2), doublings=10**9), "doublings: expected at most 30, got"),
+    ],
+)
+def test_what_is_no_integer_is_not_rounded(make, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        make()

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ar_jax.checks import check_at_least
+
 
 class CausalConv(nn.Module):
     """A dilated convolution that sees a slot and what came before it.
@@ -112,8 +114,7 @@ def take_in(
 
 def check_taps(kernel: int) -> None:
     """Raises ValueError when a kernel would see its own slot only."""
-    if kernel < 2:
-        raise ValueError(f"kernel: expected at least 2, got {kernel}")
+    check_at_least(2, kernel=kernel)
 
 
 def reach(kernel: int, dilations: Sequence[int]) -> np.ndarray:

@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from ar_jax.checks import check_number, check_positive
 from ar_jax.conditionals.base import flat
 from ar_jax.conditionals.state_space import DiagonalMixer, StateSpace, widen
 
@@ -105,3 +106,5 @@ class LRU(StateSpace):
             raise ValueError(
                 f"r_min, r_max: expected 0 <= r_min < r_max < 1, got {self.r_min}, {self.r_max}"
             )
+        check_positive(state=self.state)
+        check_number("max_phase", self.max_phase, "above 0 and finite", lambda phase: phase > 0)

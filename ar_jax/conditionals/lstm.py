@@ -5,7 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from ar_jax.checks import check_number
 from ar_jax.conditionals.recurrent import Layer, Recurrent, init_memory, lstm
+from ar_jax.orderings import Ordering
 
 
 class LSTMLayer(Layer):
@@ -59,6 +61,10 @@ class LSTM(Recurrent):
     """
 
     forget_bias: float = 1.0
+
+    def check(self, ordering: Ordering) -> None:
+        super().check(ordering)
+        check_number("forget_bias", self.forget_bias, "a finite number", lambda bias: True)
 
     def layer(self) -> LSTMLayer:
         return LSTMLayer(self.width, self.forget_bias)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ar_jax.checks import check_at_least
 from ar_jax.conditionals.base import Cache, Context, SequenceConditional
 from ar_jax.conditionals.masked_dense import Inputs, by_size, masked_dense, readout
 from ar_jax.orderings import Ordering
@@ -58,8 +59,7 @@ class MADE(SequenceConditional):
             raise ValueError(
                 f"hidden: expected at least 1 unit in each of at least 1 layer, got {self.hidden}"
             )
-        if self.connectivity < 0:
-            raise ValueError(f"connectivity: expected at least 0, got {self.connectivity}")
+        check_at_least(0, connectivity=self.connectivity)
         if self.residual and len(set(self.hidden)) > 1:
             raise ValueError(f"hidden: expected residual blocks of one size, got {self.hidden}")
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ar_jax.checks import check_positive
 from ar_jax.conditionals.base import flat
 from ar_jax.conditionals.causal_conv import DepthwiseConv, check_taps, init_ring
 from ar_jax.conditionals.state_space import Mixer, StateSpace, in_chunks, linear_recurrence, widen
@@ -128,4 +129,5 @@ class Mamba(StateSpace):
 
     def check(self, ordering: Ordering) -> None:
         super().check(ordering)
+        check_positive(state=self.state, expand=self.expand)
         check_taps(self.kernel)

@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ar_jax.checks import check_fractions
+from ar_jax.checks import check_at_least, check_fractions, check_positive
 from ar_jax.conditionals.base import Cache, Context, SequenceConditional
 from ar_jax.conditionals.positions import Learned
 from ar_jax.conditionals.transformer import Block
@@ -109,6 +109,8 @@ class MaskedTransformer(SequenceConditional):
 
     def check(self, ordering: Ordering) -> None:
         check_fractions(dropout=self.dropout)
+        check_positive(width=self.width, heads=self.heads)
+        check_at_least(0, layers=self.layers, hidden=self.hidden)
         if self.width % self.heads:
             raise ValueError(
                 f"heads: expected a divisor of the width {self.width}, got {self.heads}"

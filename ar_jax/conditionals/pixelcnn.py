@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ar_jax.checks import check_positive
+from ar_jax.checks import check_at_least, check_positive
 from ar_jax.conditionals.base import Context, ContextBias, image_grid
 from ar_jax.conditionals.masked_conv import (
     MaskedConv,
@@ -107,6 +107,7 @@ class PixelCNN(PixelNetwork):
 
     def check(self, ordering: Ordering) -> None:
         image_grid(self, ordering, ordering.channels)
+        check_at_least(0, blocks=self.blocks)
         check_positive(channels=self.channels, head_channels=self.head_channels)
         check_kernels(first_kernel=self.first_kernel, kernel=self.kernel)
         check_colours(ordering, channels=self.channels, head_channels=self.head_channels)

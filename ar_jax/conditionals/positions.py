@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ar_jax.checks import check_at_least, check_number
 from ar_jax.orderings import Ordering
 
 Rotation: TypeAlias = tuple[jax.Array, jax.Array] | None
@@ -28,6 +29,9 @@ class Positions(nn.Module, ABC):
         """By what `rotate` turns the queries and keys of slots t `[slots]`."""
         return None
 
+    def check(self) -> None:
+        """Raises ValueError for a field outside its range."""
+
 
 class Learned(Positions):
     """A learned vector for each place of the event (GPT-2).
@@ -40,6 +44,10 @@ class Learned(Positions):
 
     scale: float = 0.02
     places: int = 0
+
+    def check(self) -> None:
+        _check_scale(self.scale)
+        check_at_least(0, places=self.places)
 
     @nn.compact
     def add(self, x: jax.Array, t: jax.Array, ordering: Ordering) -> jax.Array:
@@ -65,6 +73,9 @@ class FromTo(Positions):
 
     scale: float = 0.02
 
+    def check(self) -> None:
+        _check_scale(self.scale)
+
     @nn.compact
     def add(self, x: jax.Array, t: jax.Array, ordering: Ordering) -> jax.Array:
         order = jnp.asarray(ordering.order)
@@ -85,6 +96,9 @@ class Axial(Positions):
     """
 
     scale: float = 0.02
+
+    def check(self) -> None:
+        _check_scale(self.scale)
 
     @nn.compact
     def add(self, x: jax.Array, t: jax.Array, ordering: Ordering) -> jax.Array:
@@ -107,6 +121,9 @@ class Sinusoidal(Positions):
 
     base: float = 10_000.0
 
+    def check(self) -> None:
+        _check_base(self.base)
+
     def add(self, x: jax.Array, t: jax.Array, ordering: Ordering) -> jax.Array:
         angle = angles(x.shape[-1] // 2, self.base, t, ordering, "width")
         return x + jnp.concatenate([jnp.sin(angle), jnp.cos(angle)], axis=-1).astype(x.dtype)
@@ -124,12 +141,23 @@ class Rotary(Positions):
 
     base: float = 10_000.0
 
+    def check(self) -> None:
+        _check_base(self.base)
+
     def add(self, x: jax.Array, t: jax.Array, ordering: Ordering) -> jax.Array:
         return x
 
     def rotation(self, features: int, t: jax.Array, ordering: Ordering) -> Rotation:
         angle = angles(features // 2, self.base, t, ordering, "heads")
         return jnp.cos(angle), jnp.sin(angle)
+
+
+def _check_scale(scale: float) -> None:
+    check_number("scale", scale, "at least 0 and finite", lambda scale: scale >= 0)
+
+
+def _check_base(base: float) -> None:
+    check_number("base", base, "above 0 and finite", lambda base: base > 0)
 
 
 def rotate(x: jax.Array, rotation: Rotation) -> jax.Array:

@@ -6,6 +6,7 @@ from typing import ClassVar, Literal
 
 import flax.linen as nn
 
+from ar_jax.checks import check_at_least, check_positive
 from ar_jax.conditionals.feed_forward import Activation
 from ar_jax.conditionals.patterns import Column, Local, Pattern, Summaries, Window
 from ar_jax.conditionals.positions import Axial, Positions
@@ -67,7 +68,5 @@ class SparseTransformer(DecoderOnly):
 
     def check(self, ordering: Ordering) -> None:
         super().check(ordering)
-        if self.stride < 0:
-            raise ValueError(f"stride: expected at least 0, got {self.stride}")
-        if self.summaries < 1:
-            raise ValueError(f"summaries: expected at least 1, got {self.summaries}")
+        check_at_least(0, stride=self.stride)
+        check_positive(summaries=self.summaries)

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.typing import Initializer
 
-from ar_jax.checks import check_fractions
+from ar_jax.checks import check_at_least, check_fractions, check_number, check_positive
 from ar_jax.conditionals.attention import attend, merge
 from ar_jax.conditionals.base import Cache, Context, SequenceConditional, flat
 from ar_jax.conditionals.feed_forward import LECUN, Activation, FeedForward, MixtureOfExperts
@@ -370,6 +370,11 @@ class DecoderOnly(SequenceConditional):
 
     def check(self, ordering: Ordering) -> None:
         check_fractions(dropout=self.dropout)
+        check_positive(width=self.width, heads=self.heads)
+        check_at_least(0, layers=self.layers, hidden=self.hidden, query_width=self.query_width)
+        check_at_least(0, key_value_heads=self.key_value_heads, experts=self.experts)
+        check_number("norm_epsilon", self.norm_epsilon, "above 0 and finite", lambda e: e > 0)
+        self.positions.check()
         shared, query_width = self.key_value_heads or self.heads, self.query_width or self.width
         for expected, got in (
             (f"heads: expected twice their number to divide the width {width}", self.heads)
@@ -466,8 +471,7 @@ class Transformer(DecoderOnly):
 
     def check(self, ordering: Ordering) -> None:
         super().check(ordering)
-        if self.window < 0:
-            raise ValueError(f"window: expected at least 0, got {self.window}")
+        check_at_least(0, window=self.window)
 
 
 def norm(kind: Norm, epsilon: float) -> nn.LayerNorm | nn.RMSNorm:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ar_jax.checks import is_concrete
+from ar_jax.checks import check_fractions, check_positive, is_concrete
 
 Condition = jax.Array | np.ndarray | tuple["Condition", ...] | None
 """y: an array `[batch, ...]`, a tuple of several conditions, or None where there is none."""
@@ -105,8 +105,8 @@ class Encoder(Context, kw_only=True):
         return vectors, jnp.where(absent[:, None], first, mask)
 
     def check(self, condition: Any, batch: int) -> None:
-        if not 0 <= self.dropout < 1:
-            raise ValueError(f"dropout: expected 0 or more and less than 1, got {self.dropout}")
+        check_positive(width=self.width)
+        check_fractions(dropout=self.dropout)
         if isinstance(condition, tuple):
             raise ValueError(
                 f"condition: expected one for {type(self).__name__}, got a tuple of "

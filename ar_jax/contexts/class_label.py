@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ar_jax.checks import check_integers, check_shape
+from ar_jax.checks import check_integers, check_positive, check_shape
 from ar_jax.contexts.base import Encoder, Vectors, no_integers
 
 
@@ -30,5 +30,6 @@ class ClassLabel(Encoder):
         return no_integers(condition)
 
     def check_condition(self, condition: Any, batch: int) -> None:
+        check_positive(classes=self.classes)
         check_shape("condition", condition, (batch,))
         check_integers("condition", condition, -1 if self.dropout else 0, self.classes - 1)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ar_jax.checks import check_floats, check_shape, is_concrete
+from ar_jax.checks import check_floats, check_positive, check_shape, is_concrete
 from ar_jax.contexts.base import Encoder, Vectors
 
 
@@ -63,6 +63,7 @@ class Rows(Encoder):
         return jnp.full_like(condition, jnp.nan)
 
     def check_condition(self, condition: Any, batch: int) -> None:
+        check_positive(size=self.size, length=self.length)
         check_shape("condition", condition, (batch, "rows", self.size))
         if not 1 <= np.shape(condition)[1] <= self.length:
             raise ValueError(

@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 import jax.numpy as jnp
 
-from ar_jax.checks import check_integers, check_shape
+from ar_jax.checks import check_integers, check_positive, check_shape
 from ar_jax.contexts.base import Context, Vectors
 
 
@@ -30,6 +30,7 @@ class FirstToken(Context):
         return condition[:, None], jnp.ones((batch, 1), bool)
 
     def check(self, condition: Any, batch: int) -> None:
+        check_positive(vocabulary=self.vocabulary)
         if condition is None:
             raise ValueError("condition: expected the first token of every example, got None")
         check_shape("condition", condition, (batch, 1))

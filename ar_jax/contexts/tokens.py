@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ar_jax.checks import check_integers, check_shape, is_concrete
+from ar_jax.checks import check_integers, check_positive, check_shape, is_concrete
 from ar_jax.contexts.base import Encoder, Vectors, no_integers
 
 
@@ -36,6 +36,7 @@ class Tokens(Encoder):
         return no_integers(condition)
 
     def check_condition(self, condition: Any, batch: int) -> None:
+        check_positive(vocabulary=self.vocabulary, length=self.length)
         check_shape("condition", condition, (batch, "length"))
         if not 1 <= np.shape(condition)[1] <= self.length:
             raise ValueError(

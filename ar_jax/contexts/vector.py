@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ar_jax.checks import check_floats, check_shape, is_concrete
+from ar_jax.checks import check_floats, check_positive, check_shape, is_concrete
 from ar_jax.contexts.base import Encoder, Vectors
 
 
@@ -31,6 +31,7 @@ class Vector(Encoder):
         return jnp.full_like(condition, jnp.nan)
 
     def check_condition(self, condition: Any, batch: int) -> None:
+        check_positive(size=self.size)
         check_shape("condition", condition, (batch, self.size))
         if is_concrete(condition):
             condition = np.asarray(condition)

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 from scipy.special import log_softmax
 
-from ar_jax.checks import check_integers, check_positive, check_shape
+from ar_jax.checks import check_integers, check_number, check_positive, check_shape
+
+TINY = float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +85,8 @@ def brier(log_posterior: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 def temper(log_posterior: np.ndarray, temperature: float) -> np.ndarray:
     """p(y | x)^(1 / temperature), normalised again: `[examples, classes]` nats."""
+    check_number("temperature", temperature, "above 0 and finite", lambda t: t >= TINY)
+    _check_posterior(log_posterior)
     return log_softmax(np.asarray(log_posterior, float) / temperature, axis=1)
 
 
@@ -94,7 +98,16 @@ def fit_temperature(log_posterior: np.ndarray, labels: np.ndarray) -> float:
     examples are right, and 1e3.
 
     Args: as of `reliability`.
+
+    Raises:
+      ValueError: when a true class has probability 0, whose surprise is infinite at any.
     """
+    impossible = np.isneginf(-surprise(log_posterior, labels))
+    if impossible.any():
+        raise ValueError(
+            "labels: expected true classes of probability above 0, which a temperature can make "
+            f"less surprising, got another in row {impossible.argmax()}"
+        )
     from scipy.optimize import minimize_scalar  # slow to import, and few programs come here
 
     def mean_surprise(log_temperature: float) -> float:
@@ -105,8 +118,18 @@ def fit_temperature(log_posterior: np.ndarray, labels: np.ndarray) -> float:
     return float(np.exp(found.x))
 
 
-def _check(log_posterior: np.ndarray, labels: np.ndarray) -> None:
+def _check_posterior(log_posterior: np.ndarray) -> None:
     check_shape("log_posterior", log_posterior, ("examples", "classes"))
     check_positive(examples=len(log_posterior))
+    highest = np.asarray(log_posterior, float).max(axis=1)  # NaN if one is
+    if not np.isfinite(highest).all():
+        row = np.isfinite(highest).argmin()
+        raise ValueError(
+            f"log_posterior: expected nats, got a highest of {highest[row]} in row {row}"
+        )
+
+
+def _check(log_posterior: np.ndarray, labels: np.ndarray) -> None:
+    _check_posterior(log_posterior)
     check_shape("labels", labels, (len(log_posterior),))
     check_integers("labels", labels, 0, np.shape(log_posterior)[1] - 1)

@@ -11,7 +11,7 @@ import numpy as np
 from jax import lax
 from rich.progress import track
 
-from ar_jax.checks import check_shape
+from ar_jax.checks import check_shape, check_variables, is_concrete
 from ar_jax.model import Array, AutoregressiveModel, Model
 from ar_jax.training.parallel import data_parallel, first_process, replicate
 from ar_jax.training.step import Batch, log_prob
@@ -37,6 +37,7 @@ def posterior(
       ValueError: when the model has no such conditions, or the prior is not of as many.
     """
     model.context.check(conditions, len(conditions))
+    check_variables(variables)
     return bayes(_log_likelihoods(model, variables, x, jnp.asarray(conditions)), log_prior)
 
 
@@ -44,18 +45,32 @@ def bayes(log_likelihoods: Array, log_prior: Array | float = 0.0) -> jax.Array:
     """log p(y | x) = log p(x | y) + log p(y) - log p(x).
 
     Args:
-      log_likelihoods: `[batch, classes]`, log p(x | y) in nats.
+      log_likelihoods: `[batch, classes]`, log p(x | y) in nats; minus infinity where x cannot be.
       log_prior: `[classes]`, or `[batch, classes]` with one for each example: log p(y) in nats up
         to a constant; minus infinity rules a class out. Left out it is the uniform one.
 
     Returns:
       `[batch, classes]`, in nats.
+
+    Raises:
+      ValueError: when the shapes do not fit, or an example has no posterior: a number is NaN or
+        plus infinity, or no class is possible.
     """
+    check_shape("log_likelihoods", log_likelihoods, ("batch", "classes"))
     if np.ndim(log_prior) == 1:
         check_shape("log_prior", log_prior, np.shape(log_likelihoods)[1:])
     elif np.ndim(log_prior):
         check_shape("log_prior", log_prior, np.shape(log_likelihoods))
-    return jax.nn.log_softmax(jnp.asarray(log_likelihoods) + log_prior, axis=-1)
+    log_joint = jnp.asarray(log_likelihoods) + jnp.asarray(log_prior)
+    if is_concrete(log_joint):
+        possible = np.isfinite(np.max(log_joint, axis=-1))  # of NaN and infinity the maximum is one
+        if not possible.all():
+            raise ValueError(
+                "log_likelihoods: expected for each example a class that is possible, and no NaN "
+                f"or plus infinity, got others in row {possible.argmin()} "
+                f"({(~possible).sum()} of {len(possible)})"
+            )
+    return jax.nn.log_softmax(log_joint, axis=-1)
 
 
 def log_likelihoods(
@@ -79,6 +94,7 @@ def log_likelihoods(
     """
     conditions = np.asarray(conditions)
     model.context.check(conditions, len(conditions))
+    check_variables(variables)
     step, found = _parallel_log_likelihoods(cast(Hashable, model)), []
     carry = replicate((variables, jnp.asarray(conditions)))
     for batch in _tracked(batches):
@@ -105,7 +121,9 @@ def log_pmf(model: AutoregressiveModel, variables: Any, batches: Iterable[Batch]
       ValueError: when the event has more variables, or a batch does not fit the model or the
         devices.
     """
-    check_shape("event", np.zeros(model.ordering.event), (1,))
+    if model.ordering.event != (1,):
+        raise ValueError(f"event: expected shape [1], got {list(model.ordering.event)}")
+    check_variables(variables)
     step, found = _parallel_log_pmf(cast(Hashable, model)), []
     variables = replicate(variables)
     for batch in _tracked(batches):

@@ -5,7 +5,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from ar_jax.checks import check_floats, check_positive, check_shape
+from ar_jax.checks import check_at_least, check_floats, check_shape
 
 
 def auroc(foreign: np.ndarray, own: np.ndarray) -> tuple[float, float]:
@@ -21,11 +21,14 @@ def auroc(foreign: np.ndarray, own: np.ndarray) -> tuple[float, float]:
 
     Returns:
       The area and its standard error (DeLong et al., 1988).
+
+    Raises:
+      ValueError: when there are fewer than two scores of a kind, or one is not finite.
     """
     for name, scores in (("foreign", foreign), ("own", own)):
         check_shape(name, scores, ("count",))
         check_floats(name, scores)
-        check_positive(**{name: len(scores)})
+        check_at_least(2, **{name: len(scores)})  # of one there is no spread
     above, below = _share_below(foreign, own), 1 - _share_below(own, foreign)
     variance = above.var(ddof=1) / len(above) + below.var(ddof=1) / len(below)
     return float(above.mean()), float(np.sqrt(variance))

@@ -8,7 +8,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ar_jax.checks import as_keys, check_floats, check_positive, check_shape
+from ar_jax.checks import as_keys, check_fields, check_floats, check_positive, check_shape
 from ar_jax.conditionals.base import Conditional, check_follows
 from ar_jax.contexts import Condition, Context, Nothing, Vectors, map_condition
 from ar_jax.decoding import Sampler
@@ -240,6 +240,8 @@ class Flow(nn.Module, ABC):
         events = {layer.ordering.event for layer in self.layers}
         if len(events) > 1:
             raise ValueError(f"layers: expected one event, got {sorted(events)}")
+        for part in (self.head, self.context, *(layer.conditional for layer in self.layers)):
+            check_fields(part)
         for layer in self.layers:
             check_follows(layer.conditional, layer.ordering)
             if layer.ordering.width > 1:

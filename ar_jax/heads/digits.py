@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from ar_jax.checks import check_levels
+from ar_jax.checks import check_levels, check_positive
 from ar_jax.heads.base import Head, Sampler, widen
 from ar_jax.heads.logistic import log_interval
 from ar_jax.heads.support import Integers, Support
@@ -129,5 +129,6 @@ class LogisticDigits(Head):
 
     def check_block(self, block_size: int) -> None:
         check_levels(self.base)
+        check_positive(components=self.components)
         if block_size % 2:
             raise ValueError(f"block: expected pairs of digits, got {block_size} variables")

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from ar_jax.checks import check_levels
+from ar_jax.checks import check_levels, check_positive
 from ar_jax.heads.base import Family, Sampler, widen
 from ar_jax.heads.support import Integers, Support
 from ar_jax.mu_law import expand
@@ -98,6 +98,9 @@ class Categorical(Discrete):
     def encode(self, value: jax.Array) -> jax.Array:
         possible = jnp.clip(value, 0, self.values - 1)  # log_prob tells of the others
         return self.embed(possible).reshape(*value.shape[:-1], -1)
+
+    def check_block(self, block_size: int) -> None:
+        check_positive(values=self.values, embedding=self.embedding)
 
     def logits(self, parameters: jax.Array) -> jax.Array:
         """Of every value: `[..., parameters]` -> `[..., values]`."""

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
-from ar_jax.checks import is_concrete
+from ar_jax.checks import check_integers, check_shape, is_concrete
 from ar_jax.heads.base import Head, Sampler, widen
 from ar_jax.heads.support import Integers, Support
 
@@ -112,11 +112,17 @@ class EndOfSequence(Head):
 
         Args:
           values: `[batch, length, block_size - 1]`; what lies after the end may be anything.
-          lengths: `[batch]`, how many values each sequence has.
+          lengths: `[batch]` integers, how many values each sequence has.
 
         Returns:
           `[batch, length, block_size]`.
+
+        Raises:
+          ValueError: when the lengths are not those of such sequences.
         """
+        check_shape("values", values, ("batch", "length", "variables"))
+        check_shape("lengths", lengths, (len(values),))
+        check_integers("lengths", lengths, 0, values.shape[1])
         over = (jnp.arange(values.shape[1]) >= jnp.asarray(lengths)[:, None])[..., None]
         return jnp.concatenate([over.astype(values.dtype), jnp.where(over, 0, values)], axis=-1)
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from ar_jax.checks import check_levels
+from ar_jax.checks import check_levels, check_positive
 from ar_jax.heads.base import Head, Sampler, widen
 from ar_jax.heads.mixture import LocationScaleMixture
 from ar_jax.heads.support import Integers, Support
@@ -178,6 +178,7 @@ class DiscretizedLogisticMixture(Head):
 
     def check_block(self, block_size: int) -> None:
         check_levels(self.levels)
+        check_positive(components=self.components, channels=self.channels)
         if block_size % self.channels:
             raise ValueError(
                 f"block: expected a multiple of {self.channels} variables, since the head chains "

@@ -3,7 +3,7 @@
 import dataclasses
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -13,15 +13,21 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.typing import DTypeLike
 
+from ar_jax.checks import check_variables
 from ar_jax.conditionals import Transformer
 from ar_jax.contexts import FirstToken
 from ar_jax.heads import Categorical
-from ar_jax.interop.checkpoint import Config, open_tensors, write
+from ar_jax.interop.checkpoint import CONFIG, TENSORS, Config, Tensor, open_tensors, write
 from ar_jax.model import AutoregressiveModel
 from ar_jax.orderings import Raster
 
 Variables = Any
 """The pytree that `init` returns."""
+
+FLOATING = "F16", "BF16", "F32", "F64"
+
+MOST_LAYERS = 1024
+"""Each is traced; the largest Llama has 126."""
 
 EMBEDDING, UNEMBEDDING = "head/embed/embedding", "lm_head.weight"
 """Our path of the one, their name of the other."""
@@ -83,29 +89,45 @@ class Architecture(ABC):
     def parts(self, conditional: Transformer) -> list[Part]:
         """All parameters but the unembedding's."""
 
+    @abstractmethod
+    def outline(self, model: AutoregressiveModel) -> dict[str, tuple[int, ...]]:
+        """Some tensors by name, whose shapes hold all sizes of a configuration but the layers."""
+
     def load(
         self, folder: Path, config: Config, dtype: DTypeLike
     ) -> tuple[AutoregressiveModel, Variables]:
         """The model and its variables."""
-        model = self.model(config)
-        model.check_parts()
-        shapes, arrays = _shapes(model), {}
-        with open_tensors(folder) as stored:
-            stored = {name.removeprefix(self.prefix): read for name, read in stored.items()}
+        model, arrays = self.model(config), {}
+        try:
+            model.check_parts()
+        except ValueError as error:
+            raise ValueError(f"{CONFIG}: {error}") from None
+        with open_tensors(folder) as found:
+            stored = {name.removeprefix(self.prefix): tensor for name, tensor in found.items()}
+            for name in sorted(found.keys() - {tensor.name for tensor in stored.values()}):
+                raise ValueError(f"{found[name].file}, {name}: expected it once, got it twice")
+            # What sizes the configuration claims is in the files, before anything is of that size.
+            for name, shape in self.outline(model).items():
+                _find(stored, name, shape)
+            shapes = _shapes(model.clone(ordering=Raster((1,))))
             for part in self._parts(model):
                 wanted = part.split(np.broadcast_to(np.float32(0), shapes[part.ours]))
                 named = zip(part.theirs, wanted, strict=True)
-                tensors = [_read(stored, name, like.shape) for name, like in named]
-                arrays[part.ours] = jnp.asarray(part.join(tensors), dtype)
+                tensors = [_read(_find(stored, name, like.shape), dtype) for name, like in named]
+                arrays[part.ours] = jnp.asarray(part.join(tensors))
             names = {part.ours: part.theirs for part in self._parts(model)}
             used = {name for theirs in names.values() for name in theirs}
             (embedding,) = names[EMBEDDING]
             for name in sorted(stored.keys() - used):
+                file = stored[name].file
                 if not re.fullmatch(self.ignored, name):
-                    raise ValueError(f"tensors: expected none but the model's, got {name}")
-                if name == UNEMBEDDING and not np.array_equal(stored[name](), stored[embedding]()):
+                    raise ValueError(f"{file}: expected the model's tensors only, got {name}")
+                if name != UNEMBEDDING:
+                    continue
+                tied = _find(stored, name, stored[embedding].shape)
+                if not np.array_equal(tied.read(), stored[embedding].read()):
                     raise ValueError(
-                        f"tensors, {name}: expected the embedding's values, since "
+                        f"{file}, {name}: expected the embedding's values, since "
                         "tie_word_embeddings says so, got others"
                     )
         return model, {"params": unflatten_dict(arrays, sep="/")}
@@ -120,6 +142,7 @@ class Architecture(ABC):
         """Writes a new folder."""
         self._check(model)
         model.check_parts()
+        check_variables(variables)
         described = self.config(model)
         arrays = _flat(variables)
         shapes, got = _shapes(model), {name: np.shape(array) for name, array in arrays.items()}
@@ -206,14 +229,31 @@ def _flat(variables: Variables) -> dict[str, Any]:
     return flat
 
 
-def _read(
-    stored: Mapping[str, Callable[[], np.ndarray]], name: str, shape: tuple[int, ...]
-) -> np.ndarray:
+def _find(stored: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
+    """A tensor, whose header is as the configuration says."""
     if name not in stored:
-        raise ValueError(f"tensors, {name}: expected shape {list(shape)}, got no such tensor")
-    tensor = stored[name]()
+        files = ", ".join(sorted({tensor.file for tensor in stored.values()})) or TENSORS
+        raise ValueError(f"{files}: expected {name} of shape {list(shape)}, got no such tensor")
+    tensor = stored[name]
     if tensor.shape != shape:
-        raise ValueError(f"tensors, {name}: expected shape {list(shape)}, got {list(tensor.shape)}")
-    if not jnp.issubdtype(tensor.dtype, jnp.floating):
-        raise ValueError(f"tensors, {name}: expected floating point, got {tensor.dtype}")
+        raise ValueError(
+            f"{tensor.file}, {name}: expected shape {list(shape)}, as {CONFIG} says, got "
+            f"{list(tensor.shape)}"
+        )
+    if tensor.dtype not in FLOATING:
+        raise ValueError(
+            f"{tensor.file}, {name}: expected one of {', '.join(FLOATING)}, got {tensor.dtype}"
+        )
     return tensor
+
+
+def _read(tensor: Tensor, dtype: DTypeLike) -> np.ndarray:
+    """The values in a dtype, all finite."""
+    with np.errstate(over="ignore"):
+        values = tensor.read().astype(dtype)
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"{tensor.file}, {tensor.name}: expected finite numbers in {values.dtype}, got NaN, "
+            "infinity or what is too large"
+        )
+    return values

@@ -3,7 +3,13 @@
 from typing import Any
 
 from ar_jax.conditionals import Learned, Transformer
-from ar_jax.interop.architecture import EMBEDDING, Architecture, Part, language_model
+from ar_jax.interop.architecture import (
+    EMBEDDING,
+    MOST_LAYERS,
+    Architecture,
+    Part,
+    language_model,
+)
 from ar_jax.interop.checkpoint import Config
 from ar_jax.model import AutoregressiveModel
 
@@ -30,7 +36,7 @@ class GPT2(Architecture):
         config.choice("add_cross_attention", [False], False)
         positions, width = config.size("n_positions"), config.size("n_embd")
         net = self.like.clone(
-            layers=config.size("n_layer"),
+            layers=config.size("n_layer", most=MOST_LAYERS),
             width=width,
             heads=config.size("n_head"),
             hidden=config.size("n_inner", 4 * width),
@@ -41,6 +47,14 @@ class GPT2(Architecture):
             ],
         )
         return language_model(config, net, positions, tied=True)
+
+    def outline(self, model: AutoregressiveModel) -> dict[str, tuple[int, ...]]:
+        net: Any = model.conditional
+        return {
+            "wte.weight": (model.head.values, net.width),
+            "wpe.weight": (net.positions.places, net.width),
+            "h.0.mlp.c_fc.weight": (net.width, net.hidden),
+        }
 
     def config(self, model: AutoregressiveModel) -> dict[str, Any]:
         net = model.conditional

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
@@ -43,11 +44,17 @@ def load(
       The model and its variables.
 
     Raises:
-      ValueError: when the checkpoint is of another architecture, or has an option or a tensor that
-        the model has not.
-        model has not.
+      FileNotFoundError: when a file is missing.
+      ValueError: when the checkpoint is of another architecture, has an option or a tensor that the
+        model has not, or weights that are not finite; or when a file is damaged, too large or
+        outside of the folder. Sizes are those of tensors in the files before anything is of that
+        size: the time and the memory are bounded by the files, of which JSON may have 16 MiB, and
+        by 1,024 layers.
     """
     folder = Path(folder)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise ValueError(f"dtype: expected floating point, got {jnp.dtype(dtype)}")
+    dtype = jax.dtypes.canonicalize_dtype(dtype)  # 64 bits are 32 unless JAX is told otherwise
     config = read_config(folder)
     return _architecture_of(config).load(folder, config, dtype)
 

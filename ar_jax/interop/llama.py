@@ -3,7 +3,13 @@
 from typing import Any
 
 from ar_jax.conditionals import Rotary, Transformer
-from ar_jax.interop.architecture import EMBEDDING, Architecture, Part, language_model
+from ar_jax.interop.architecture import (
+    EMBEDDING,
+    MOST_LAYERS,
+    Architecture,
+    Part,
+    language_model,
+)
 from ar_jax.interop.checkpoint import Config
 from ar_jax.model import AutoregressiveModel
 
@@ -30,7 +36,7 @@ class Llama(Architecture):
         width, heads = config.size("hidden_size"), config.size("num_attention_heads")
         config.choice("head_dim", [width // heads], width // heads)
         net = self.like.clone(
-            layers=config.size("num_hidden_layers"),
+            layers=config.size("num_hidden_layers", most=MOST_LAYERS),
             width=width,
             heads=heads,
             key_value_heads=config.size("num_key_value_heads", heads),
@@ -40,6 +46,13 @@ class Llama(Architecture):
         )
         positions = config.size("max_position_embeddings")
         return language_model(config, net, positions, tied=False)
+
+    def outline(self, model: AutoregressiveModel) -> dict[str, tuple[int, ...]]:
+        net: Any = model.conditional
+        return {
+            "embed_tokens.weight": (model.head.values, net.width),
+            "layers.0.mlp.up_proj.weight": (net.hidden, net.width),
+        }
 
     def config(self, model: AutoregressiveModel) -> dict[str, Any]:
         net = model.conditional

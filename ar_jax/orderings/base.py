@@ -14,6 +14,8 @@ from typing import TypeVar
 import jax
 import numpy as np
 
+from ar_jax.checks import as_integers
+
 Array = TypeVar("Array", jax.Array, np.ndarray)
 
 
@@ -35,8 +37,9 @@ class Ordering(ABC):
 
     def __post_init__(self) -> None:
         # Tuples keep a Linen module that holds the ordering hashable.
-        object.__setattr__(self, "event", tuple(self.event))
-        object.__setattr__(self, "block", tuple(self.block) or (1,) * len(self.event))
+        object.__setattr__(self, "event", as_integers("event", self.event))
+        block = as_integers("block", self.block) or (1,) * len(self.event)
+        object.__setattr__(self, "block", block)
         if len(self.block) != len(self.event) or any(
             side < 1 or size < 1 or size % side
             for size, side in zip(self.event, self.block, strict=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ar_jax.checks import as_integers
 from ar_jax.orderings.base import Ordering
 from ar_jax.orderings.grids import Raster
 
@@ -38,7 +39,7 @@ class Graph(Ordering):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        parents = tuple(tuple(sorted({int(cell) for cell in cells})) for cells in self.parents)
+        parents = tuple(tuple(sorted(set(as_integers("parents", cells)))) for cells in self.parents)
         object.__setattr__(self, "parents", parents)
         if len(parents) != self.count or any(
             not 0 <= cell < self.count for cells in parents for cell in cells
@@ -59,6 +60,7 @@ class Graph(Ordering):
         """The graph of edges (parent, child) between raster numbers of cells."""
         parents: list[set[int]] = [set() for _ in range(Raster(event, block).count)]
         for parent, child in edges:
+            as_integers("edges", (parent, child))
             if not 0 <= child < len(parents):
                 raise ValueError(f"edges: expected cells 0 ... {len(parents) - 1}, got {child}")
             parents[child].add(parent)
@@ -74,6 +76,8 @@ class Graph(Ordering):
             raise ValueError(
                 f"adjacency: expected shape [{count}, {count}], got {list(np.shape(adjacency))}"
             )
+        if np.any(adjacency != np.asarray(adjacency)):
+            raise ValueError("adjacency: expected numbers, got NaN")
         return cls(
             event, block, tuple(tuple(np.flatnonzero(x).tolist()) for x in np.transpose(adjacency))
         )

@@ -6,6 +6,7 @@ from math import prod
 
 import numpy as np
 
+from ar_jax.checks import check_at_least
 from ar_jax.orderings.base import Ordering
 
 
@@ -169,8 +170,9 @@ class MultiScale(ImageOrdering):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.doublings < 0:
-            raise ValueError(f"doublings: expected at least 0, got {self.doublings}")
+        check_at_least(0, doublings=self.doublings)
+        if self.doublings > 30:  # no image has so many, and a stride of 2 to its power overflows
+            raise ValueError(f"doublings: expected at most 30, got {self.doublings}")
 
     def walk(self, image: np.ndarray) -> np.ndarray:
         groups = [image[:: 2**self.doublings, :: 2**self.doublings]]

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ar_jax.checks import as_integers
 from ar_jax.orderings.base import Ordering
 from ar_jax.orderings.grids import Raster
 
@@ -25,7 +26,7 @@ class Permutation(Ordering):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "permutation", tuple(map(int, self.permutation)))
+        object.__setattr__(self, "permutation", as_integers("permutation", self.permutation))
         if sorted(self.permutation) != list(range(self.length)):
             raise ValueError(
                 f"permutation: expected each of 0 ... {self.length - 1} once, "

@@ -54,6 +54,20 @@ def test_what_is_not_finite_is_refused_by_its_row(bad):
         Arrays(x)
 
 
+@pytest.mark.parametrize(
+    "bad", [np.array([1e39]), np.array([-2e19]), np.array([3e38], np.float32), np.array([2**31])]
+)
+def test_what_jax_computes_no_square_of_is_refused_by_its_row(bad):
+    x = np.zeros((5, 2), bad.dtype)
+    x[3, 1] = bad[0]
+    for name, make in (("x", Arrays), ("tokens", lambda x: Chunks(x, 1))):
+        with pytest.raises(
+            ValueError, match=rf"^{name}: expected up to .* in row 3 \(1 of 5 rows\); rescale"
+        ):
+            make(x)
+    Arrays(np.array([[2**31 - 1, -(2**31 - 1)]]))
+
+
 def test_a_condition_may_be_absent():
     y = np.array([[1.0, 2.0], [np.nan, np.nan]])  # as contexts.Vector takes it
     np.testing.assert_array_equal(Arrays(np.zeros((2, 3)), y).batch(np.array([1]))["y"], y[1:])

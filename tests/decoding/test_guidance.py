@@ -3,12 +3,14 @@
 from itertools import product
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import ar_jax as ar
 from ar_jax.conditionals import GRU, MADE, Transformer
 from ar_jax.contexts import ClassLabel, FirstToken, Nothing, Vector
+from ar_jax.decoding import GuidedSampler
 from ar_jax.heads import (
     Bernoulli,
     Categorical,
@@ -127,3 +129,21 @@ def test_guidance_without_what_it_leads_away_from_is_refused(context, y, negativ
     size = {"batch_size": 1} if y is None else {"condition": y}
     with pytest.raises(ValueError, match=f"^{message}"):
         ar.sample(model, {}, jax.random.key(0), guidance=ar.Guidance(1.0, negative), **size)
+
+
+@pytest.mark.parametrize("scale", [np.nan, np.inf, -np.inf, 1e39, "1", np.ones(2)], ids=str)
+def test_a_scale_that_is_no_finite_number_is_refused(scale):
+    model = ar.AutoregressiveModel(Raster((2,)), gru, Categorical(3), labels)
+    with pytest.raises(ValueError, match=r"^guidance scale: expected a finite number, got"):
+        ar.sample(model, {}, jax.random.key(0), condition=[1], guidance=ar.Guidance(scale))
+
+
+@pytest.mark.parametrize("scale", [1e30, 3e38, np.inf, -3e38])
+def test_a_huge_scale_draws_what_the_condition_favours_most(scale):
+    """Also where it is traced and cannot be refused: no sum overflows to NaN."""
+    told, other = np.log([0.5, 0.3, 0.2, 1e-30]), np.log([0.7, 0.2, 0.1, 1e-30])
+    log_pmf = jnp.asarray(np.stack([told] * 4 + [other] * 4), jnp.float32).at[:, 3].set(-jnp.inf)
+    keys = jax.random.split(jax.random.key(0), 8)
+    drawn = jax.jit(GuidedSampler(ar.Sampler(), scale))(keys, log_pmf)
+    favoured = (told - other)[:3]  # log 5/7, log 3/2, log 2
+    assert set(np.asarray(drawn)) == {np.argmax(favoured if scale > 0 else -favoured)}

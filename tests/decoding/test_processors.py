@@ -14,7 +14,7 @@ import ar_jax as ar
 from ar_jax import Constraint, RepetitionPenalty, Stop
 from ar_jax.conditionals import GRU
 from ar_jax.contexts import ClassLabel
-from ar_jax.decoding import lengths
+from ar_jax.decoding import Automaton, lengths
 from ar_jax.heads import Categorical, EndOfSequence, GaussianMixture
 from ar_jax.orderings import Raster
 from ar_jax.regular_expressions import regular_expression
@@ -199,7 +199,22 @@ def test_a_pattern_without_room_is_impossible_rather_than_over(small):
         (Stop(((0, 1), (0,) * 5)), r"stop: expected sequences of 1 \.\.\. 4 .* which cannot occur"),
         (Stop(((),)), r"stop: expected sequences of 1 \.\.\. 4 values, .* got \[\], which cannot"),
         (Stop(((3,),)), r"stop: expected values 0 \.\.\. 2, got \[3\], which cannot occur"),
-        (RepetitionPenalty(0.0), "repetition penalty: expected above 0, got 0.0"),
+        (Stop(((0.5,),)), r"stop: expected values 0 \.\.\. 2, got \[0.5\], which cannot"),  # pyright: ignore
+        (RepetitionPenalty(0.0), "repetition penalty: expected above 0 and finite, got 0.0"),
+        (RepetitionPenalty(np.nan), "repetition penalty: expected above 0 and finite, got nan"),
+        (RepetitionPenalty(1e39), "repetition penalty: expected above 0 and finite, got 1e"),
+        (RepetitionPenalty(1e-60), "repetition penalty: expected above 0 and finite, got 1e"),
+        (
+            RepetitionPenalty(2.0, (0, 3)),
+            r"also: expected integers 0 \.\.\. 2, got values 0 \.\.\. 3",
+        ),
+        (RepetitionPenalty(2.0, (-1,)), r"also: expected integers 0 \.\.\. 2, got values -1"),
+        (RepetitionPenalty(2.0, (1.0,)), "also: .* got dtype float64"),
+        (RepetitionPenalty(2.0, np.zeros((1, 1), int)), r"also: expected shape \[n\], got"),
+        (Automaton(np.full((2, 3), 2), np.zeros(2, int)), r"table: expected integers -1 \.\.\. 1"),
+        (Automaton(np.zeros((2, 3)), np.zeros(2, int)), "table: .* got dtype float64"),
+        (Automaton(np.zeros((2, 3), int), np.zeros(3, int)), r"distance: expected shape \[2\]"),
+        (Automaton(np.zeros((2, 3), int), np.full(2, -1)), "distance: expected integers 0"),
         (
             Constraint(lambda steps, t: steps > 0),
             r"allowed: expected booleans \[2, 3\] .* \[2, 4\]",
@@ -275,3 +290,26 @@ def test_a_pattern_draws_what_python_s_regular_expressions_match(pattern, end):
     if end:
         assert drawn >= {t + "$" for t in matching if len(t) < 3}
     assert all(any(d.startswith(text) for d in drawn) for text in matching)
+
+
+def test_a_huge_penalty_leaves_what_is_possible_possible():
+    """Else all would be minus infinity where all came before, and -0 * infinity NaN."""
+    log_pmf = jnp.log(jnp.array([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]]))
+    state = jnp.array([[0, 1, 2, -1]] * 2)
+    got = np.asarray(RepetitionPenalty(3e38)(log_pmf, state, 3))
+    np.testing.assert_array_equal(np.isneginf(got), np.isneginf(log_pmf))
+    assert not np.isnan(got).any()
+
+
+@pytest.mark.parametrize(
+    ("steps", "known", "message"),
+    [
+        (np.zeros((2, 3), int), -1, r"known: expected integers 0 \.\.\. 3, got values -1"),
+        (np.zeros((2, 3), int), 4, r"known: expected integers 0 \.\.\. 3, got values 4"),
+        (np.zeros((2, 3), int), 1.5, "known: .* got dtype float64"),
+        (np.zeros(3, int), 0, r"steps: expected shape \[batch, length\], got \[3\]"),
+    ],
+)
+def test_lengths_are_of_texts_of_which_no_more_is_known_than_they_have(steps, known, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        lengths([Stop(((1,),))], steps, known)

@@ -51,7 +51,7 @@ def test_complexity_is_the_size_of_the_file():
 
 
 def test_what_has_no_order_or_no_picture_is_refused():
-    with pytest.raises(ValueError, match="own: expected at least 1, got 0"):
+    with pytest.raises(ValueError, match="own: expected at least 2, got 0"):
         auroc(np.zeros(3), np.zeros(0))
     with pytest.raises(ValueError, match="foreign: expected finite numbers"):
         auroc(np.array([np.nan]), np.zeros(2))

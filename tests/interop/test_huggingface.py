@@ -1,8 +1,11 @@
 """GPT-2 and Llama compute what `transformers` computes with the same weights, and go back."""
 
+import itertools
 import json
 import os
+import resource
 import shutil
+import time
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +18,7 @@ import ar_jax as ar
 from ar_jax import interop
 from ar_jax.conditionals import Learned, Rotary
 from ar_jax.orderings import Raster
+from tests.mutations import check_damaged
 
 os.environ["HF_HUB_OFFLINE"] = "1"
 
@@ -227,8 +231,8 @@ def test_older_configurations_of_llama_are_read(tmp_path):
 
 REFUSED = [
     ("gpt2", {"model_type": "mistral"}, 'model_type: expected "gpt2" or "llama", got "mistral"'),
-    ("gpt2", {"n_layer": None}, "n_layer: expected an integer of at least 1, got null"),
-    ("gpt2", {"n_head": "4"}, 'n_head: expected an integer of at least 1, got "4"'),
+    ("gpt2", {"n_layer": None}, r"n_layer: expected an integer 1 \.\.\. 1024, got null"),
+    ("gpt2", {"n_head": "4"}, r'n_head: expected an integer 1 \.\.\. \d+, got "4"'),
     ("gpt2", {"activation_function": "gelu"}, 'activation_function: expected .* got "gelu"'),
     ("gpt2", {"scale_attn_weights": False}, "scale_attn_weights: expected true, got false"),
     (
@@ -236,7 +240,7 @@ REFUSED = [
         "scale_attn_by_inverse_layer_idx: expected false, got true",
     ),
     ("gpt2", {"add_cross_attention": True}, "add_cross_attention: expected false, got true"),
-    ("gpt2", {"layer_norm_epsilon": 0}, "layer_norm_epsilon: expected a number above 0, got 0"),
+    ("gpt2", {"layer_norm_epsilon": 0}, "layer_norm_epsilon: expected a finite number .* got 0"),
     ("gpt2", {"tie_word_embeddings": 1}, "tie_word_embeddings: expected true or false, got 1"),
     ("llama", {"hidden_act": "gelu"}, 'hidden_act: expected "silu", got "gelu"'),
     ("llama", {"attention_bias": True}, "attention_bias: expected false, got true"),
@@ -262,20 +266,18 @@ def test_an_option_that_the_model_has_not_is_refused_by_its_name(tmp_path, kind,
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"h.1.ln_1.bias": None}, r"tensors, h.1.ln_1.bias: .*\[32\], got no such tensor"),
-        ({"wpe.weight": np.zeros((9, 32), "f")}, r"wpe.weight: expected shape \[256, 32\], got"),
-        (
-            {"wpe.weight": np.zeros((256, 32), "i")},
-            "wpe.weight: expected floating point, got int32",
-        ),
-        (
-            {"h.0.attn.q": np.zeros(3, "f")},
-            "tensors: expected none but the model's, got h.0.attn.q",
-        ),
+        ({"h.1.ln_1.bias": None}, r"expected h.1.ln_1.bias of shape \[32\], got no such tensor"),
+        ({"wpe.weight": np.zeros((9, 32), "f")}, r"wpe.weight: expected shape \[256, 32\], .* \[9"),
+        ({"wpe.weight": np.zeros((256, 32), "i")}, "wpe.weight: expected one of F16, .* got I32"),
+        ({"wpe.weight": np.full((256, 32), np.nan, "f")}, "wpe.weight: expected finite numbers in"),
+        ({"ln_f.bias": np.full(32, np.inf, "f")}, "ln_f.bias: expected finite numbers in float32"),
+        ({"ln_f.bias": np.full(32, 1e39)}, "ln_f.bias: .* got NaN, infinity or what is too large"),
+        ({"h.0.attn.q": np.zeros(3, "f")}, "expected the model's tensors only, got h.0.attn.q"),
         (
             {"lm_head.weight": np.zeros((VOCABULARY, 32), "f")},
-            "tensors, lm_head.weight: expected the embedding's values",
+            "lm_head.weight: expected the embedding's values",
         ),
+        ({"lm_head.weight": np.zeros(3, "f")}, r"lm_head.weight: expected shape \[101, 32\], as"),
     ],
 )
 def test_a_tensor_that_the_model_has_not_is_refused_by_its_name(folder, tmp_path, change, message):
@@ -283,8 +285,161 @@ def test_a_tensor_that_the_model_has_not_is_refused_by_its_name(folder, tmp_path
     tensors = load_file(folder / "model.safetensors")
     tensors |= {f"transformer.{name}": tensor for name, tensor in change.items()}
     save_file({k: v for k, v in tensors.items() if v is not None}, tmp_path / "model.safetensors")
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=f"^model.safetensors.*{message}"):
         interop.load(tmp_path)
+
+
+def test_a_tensor_of_two_names_or_files_is_refused(folder, tmp_path):
+    shutil.copy(folder / "config.json", tmp_path)
+    tensors = load_file(folder / "model.safetensors")
+    twice = tensors | {"wte.weight": tensors["transformer.wte.weight"]}
+    save_file(twice, tmp_path / "model.safetensors")
+    with pytest.raises(ValueError, match=r"^model.safetensors, .*wte.weight: .* got it twice"):
+        interop.load(tmp_path)
+    (tmp_path / "model.safetensors").rename(tmp_path / "a.safetensors")
+    shutil.copy(tmp_path / "a.safetensors", tmp_path / "b.safetensors")
+    index = {"weight_map": {"1": "a.safetensors", "2": "b.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"^b.safetensors, .*: expected it in one file, got it in"):
+        interop.load(tmp_path)
+
+
+SIZES = {
+    "gpt2": ["n_positions", "n_embd", "n_layer", "n_head", "n_inner", "vocab_size"],
+    "llama": [
+        "max_position_embeddings", "hidden_size", "num_hidden_layers", "num_attention_heads",
+        "num_key_value_heads", "intermediate_size", "vocab_size", "head_dim",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", SIZES)
+def test_a_size_that_no_tensor_has_is_refused_before_anything_is_of_that_size(kind, tmp_path):
+    """Seconds would pass, or the memory be filled, if one of them were traced or allocated."""
+    random_peer(CONFIGS[kind]).save_pretrained(tmp_path)
+    path = tmp_path / "config.json"
+    entries = json.loads(path.read_bytes())
+    start, memory = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for name, size in itertools.product(SIZES[kind], [1023, 10**9, 10**10, 10**12, 10**30, -1]):
+        path.write_text(json.dumps(entries | {name: size}), encoding="utf-8")
+        if name == "max_position_embeddings" and 0 < size < 2**31:  # no tensor tells
+            assert interop.load(tmp_path)[0].ordering.length == size
+            continue
+        with pytest.raises(ValueError, match=r"config.json|safetensors"):
+            interop.load(tmp_path)
+    assert time.process_time() - start < 20
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 2**20  # of 1024 bytes
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 100_000, "expected JSON, got"),
+        ('{"model_type": ' + "[" * 900 + "]" * 900 + "}", "model_type: .* got a list"),
+        ("[]", "expected an object, got a list"),
+        ("null", "expected an object, got null"),
+        ('{"model_type": 1e999}', "model_type: expected"),
+        ('{"model_type": "gpt2", "n_positions": ' + "9" * 9999 + "}", "expected JSON, got"),
+        ('{"model_type": "\ud800"}', "model_type: expected"),
+        (" " * (2**24 + 1), "expected at most 16777216 bytes, got 16777217"),
+    ],
+    ids=lambda text: text[:20],
+)
+def test_whatever_a_configuration_holds_the_error_names_it(tmp_path, text, message):
+    (tmp_path / "config.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=f"^config.json(, |: ){message}"):
+        interop.load(tmp_path)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e-60", "1e300", '"1"', "[]"])
+@pytest.mark.parametrize(
+    ("kind", "name"), [("gpt2", "layer_norm_epsilon"), ("llama", "rms_norm_eps")]
+)
+def test_an_epsilon_that_float32_has_not_is_refused(tmp_path, kind, name, number):
+    entries = CONFIGS[kind].to_dict() | {"model_type": kind, name: 0}
+    text = json.dumps(entries).replace(f'"{name}": 0', f'"{name}": {number}')
+    (tmp_path / "config.json").write_text(text, encoding="utf-8")
+    with pytest.raises(ValueError, match=f"^config.json, {name}: expected a finite number above 0"):
+        interop.load(tmp_path)
+
+
+def test_a_byte_order_mark_of_a_configuration_is_left_out(folder, tmp_path):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "config.json"
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert interop.load(tmp_path)[0] == interop.load(folder)[0]
+
+
+@pytest.mark.parametrize(
+    "weight_map",
+    [[], 3, None, {}, {"a": 3}, {"a": None}, {"a": "../good/model.safetensors"},
+     {"a": "/etc/hosts"}, {"a": "model.safetensors\0"}, {"a": ""}, {"a": "."},
+     {"a": "x" * 300 + ".safetensors"}],
+    ids=str,
+)  # fmt: skip
+def test_an_index_names_files_of_its_folder_only(folder, tmp_path, weight_map):
+    shutil.copytree(folder, tmp_path / "good")
+    (tmp_path / "bad").mkdir()
+    shutil.copy(folder / "config.json", tmp_path / "bad")
+    index = tmp_path / "bad" / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": weight_map}), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"^model.safetensors.index.json, weight_map: expected"):
+        interop.load(tmp_path / "bad")
+
+
+def test_a_link_leads_into_the_cache_of_the_hub_and_nowhere_else(folder, tmp_path):
+    """`huggingface_hub` keeps `snapshots/REVISION/NAME` as links to `blobs/DIGEST`."""
+    snapshot, blobs = tmp_path / "snapshots" / "1f0c", tmp_path / "blobs"
+    snapshot.mkdir(parents=True)
+    shutil.copytree(folder, blobs)
+    for name in ("config.json", "model.safetensors"):
+        (snapshot / name).symlink_to(f"../../blobs/{name}")
+    np.testing.assert_array_equal(
+        *(interop.load(at)[1]["params"]["head"]["embed"]["embedding"] for at in (folder, snapshot))
+    )
+    shutil.copytree(folder, tmp_path / "other")
+    for name in ("model.safetensors", "config.json"):
+        (tmp_path / "other" / name).unlink()
+        (tmp_path / "other" / name).symlink_to(blobs / name)
+        with pytest.raises(ValueError, match=f"^{name}: expected a file in .*, got a link to"):
+            interop.load(tmp_path / "other")
+
+
+@pytest.mark.parametrize("name", ["config.json", "model.safetensors", "a.index.json"])
+def test_a_damaged_file_loads_or_is_named(folder, tmp_path, name):
+    """120 damaged copies of each; what loads has the shapes of the whole one."""
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    if name == "a.index.json":
+        name = "model.safetensors.index.json"
+        (tmp_path / "model.safetensors").rename(tmp_path / "a.safetensors")
+        index = json.dumps({"metadata": {}, "weight_map": {"wte.weight": "a.safetensors"}})
+        (tmp_path / name).write_text(index, encoding="utf-8")
+    shapes = jax.tree.map(np.shape, interop.load(folder)[1])
+
+    def read(path):
+        try:
+            return interop.load(path.parent)
+        except FileNotFoundError as error:  # of the file that a damaged index names
+            raise ValueError(f"{path.name}: {error}") from None
+        except ValueError as error:  # of tensors that a damaged configuration asks for
+            if name == "config.json" and str(error).startswith("model.safetensors"):
+                raise ValueError(f"{path.name}: {error}") from None
+            raise
+
+    check_damaged(read, tmp_path / name, lambda got: jax.tree.map(np.shape, got[1]) == shapes)
+
+
+def test_parameters_that_are_not_finite_are_not_saved(folder, tmp_path):
+    model, variables = interop.load(folder)
+    broken = jax.tree.map(lambda leaf: leaf * np.nan, variables)
+    with pytest.raises(ValueError, match=r"^params.*: expected finite numbers, got NaN in"):
+        interop.save(tmp_path / "new", model, broken)
+    assert not (tmp_path / "new").exists()
+
+
+def test_parameters_are_of_a_dtype_of_real_numbers(folder):
+    with pytest.raises(ValueError, match=r"^dtype: expected floating point, got int"):
+        interop.load(folder, int)
 
 
 def test_a_folder_without_a_checkpoint_is_refused(folder, tmp_path):
