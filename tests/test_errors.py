@@ -6,10 +6,27 @@ import numpy as np
 import pytest
 
 import ar_jax as ar
-from ar_jax.conditionals import MADE, PixelCNN, Transformer
+from ar_jax.conditionals import (
+    LRU,
+    LSTM,
+    MADE,
+    FromTo,
+    Learned,
+    PixelCNN,
+    Rotary,
+    Transformer,
+)
 from ar_jax.contexts import ClassLabel, Nothing, Tokens, Vector
 from ar_jax.evaluation import posterior
-from ar_jax.heads import Bernoulli, Categorical, DiscretizedLogisticMixture, GaussianMixture, Nested
+from ar_jax.heads import (
+    Bernoulli,
+    Categorical,
+    DiscretizedLogisticMixture,
+    EndOfSequence,
+    GaussianMixture,
+    Nested,
+    NeuralSpline,
+)
 from ar_jax.orderings import ColumnMajor, Permutation, Raster, Snake
 
 X = np.zeros((2, 2, 2, 1), np.int32)
@@ -124,6 +141,15 @@ def test_an_ordering_names_what_does_not_fit(ordering, message):
             "prefix_lengths: expected integers 0 ... 3",
         ),
         ({}, {"batch_size": 2, "prefix_lengths": np.zeros(2, int)}, "prefix_lengths: expected a"),
+        ({}, {"batch_size": 2.5}, "batch_size: expected an integer, got 2.5"),
+        ({}, {"prefix": np.zeros((2, 3, 1), int), "prefix_lengths": [1.0, 1]}, "prefix_lengths: "),
+        ({}, {"prefix": np.zeros((2, 3, 1), int), "prefix_lengths": [-1, 1]}, "prefix_lengths: "),
+        ({}, {"prefix": np.full((2, 3, 1), 2**32)}, "prefix: expected integers 0 ... 1, got val"),
+        (
+            {"head": GaussianMixture()},
+            {"prefix": np.full((2, 3, 1), 1e39)},
+            r"prefix: expected numbers up to 1.8e\+19 in size",
+        ),
         ({}, {"batch_size": 2, "sampler": ar.Sampler(temperature=-1.0)}, "temperature: expected"),
         ({}, {"batch_size": 2, "sampler": ar.Sampler(top_p=0.0)}, "top_p: expected above 0"),
         ({}, {"batch_size": 2, "sampler": ar.Sampler(top_k=-1)}, "top_k: expected at least 0"),
@@ -197,3 +223,77 @@ def test_more_classes_than_the_model_has_are_refused():
     variables = net.init(KEY, X, np.arange(2))
     with pytest.raises(ValueError, match=r"condition: expected integers .* got values 0 ... 4"):
         posterior(net, variables, X, np.arange(5))
+
+
+def test_the_commonest_slips_have_messages_of_their_own():
+    net = model()
+    variables = net.init(KEY, X)
+    with pytest.raises(
+        ValueError, match=r"^key: expected what jax.random.key\(seed\) mak.*, got 0"
+    ):
+        ar.sample(net, variables, 0, batch_size=1)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"^variables: expected all .* with conditional; give"):
+        ar.sample(net, variables["params"], KEY, batch_size=1)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "message"),
+    [
+        ([5, 0], "lengths: expected integers 0 ... 4, got values 0 ... 5"),
+        ([-1, 0], "lengths: expected integers 0 ... 4, got values -1 ... 0"),
+        ([1.5, 0], "lengths: expected integers 0 ... 4, got dtype float64"),
+        ([2**32 + 1, 0], "lengths: expected integers 0 ... 4, got values 0 ... 4294967297"),
+        ([1], r"lengths: expected shape \[2\], got \[1\]"),
+    ],
+)
+def test_lengths_are_integers_up_to_the_event_s(lengths, message):
+    net = model()
+    with pytest.raises(ValueError, match=f"^{message}"):
+        net.apply(net.init(KEY, X), X, lengths=np.array(lengths))
+
+
+@pytest.mark.parametrize("lengths", [[4], [-1], [1.5], [1, 2]])
+def test_padding_asks_for_lengths_that_the_values_have(lengths):
+    with pytest.raises(ValueError, match=r"^lengths: expected"):
+        EndOfSequence.pad(jnp.zeros((1, 3, 1)), jnp.array(lengths))
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        ([[0, 1, 2, 2**32 + 3]], "order: expected integers 0 ... 3, got values 0 ... 4294967299"),
+        ([[0.0, 1, 2, 3]], "order: expected integers 0 ... 3, got dtype float64"),
+        ([[0, 1, 2, 2]], "order: expected each of 0 ... 3 once"),
+    ],
+)
+def test_an_order_of_any_order_is_one(order, message):
+    net = ar.AnyOrderModel(Raster((2, 2, 1)), Transformer(1, 4, 1, positions=FromTo()), Bernoulli())
+    variables = {"params": {}}
+    with pytest.raises(ValueError, match=f"^{message}"):
+        net.apply(variables, X[:1], order=np.array(order))
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ({"conditional": Transformer(window=1.5)}, "window: expected whole numbers, got 1.5"),
+        ({"conditional": Transformer(dropout=np.nan)}, "dropout: expected a number, got nan"),
+        ({"conditional": Transformer(norm_epsilon=np.inf)}, "norm_epsilon: expected above 0 and"),
+        ({"conditional": Transformer(norm_epsilon=0.0)}, "norm_epsilon: expected above 0 and"),
+        ({"conditional": Transformer(layers=-1)}, "layers: expected at least 0, got -1"),
+        ({"conditional": Transformer(positions=Rotary(base=np.inf))}, "base: expected above 0"),
+        ({"conditional": Transformer(positions=Rotary(base=-1.0))}, "base: expected above 0"),
+        ({"conditional": Transformer(positions=Learned(scale=np.inf))}, "scale: expected at leas"),
+        ({"conditional": LSTM(forget_bias=np.inf)}, "forget_bias: expected a finite number"),
+        ({"conditional": LRU(max_phase=np.inf)}, "max_phase: expected above 0 and finite"),
+        ({"conditional": MADE(hidden=(2.5,))}, r"hidden: expected whole numbers, got \(2.5,\)"),
+        ({"head": Categorical(0)}, "values: expected at least 1, got 0"),
+        ({"head": Categorical(2.0)}, "values: expected whole numbers, got 2.0"),
+        ({"head": DiscretizedLogisticMixture(2, components=0)}, "components: expected at least 1"),
+        ({"head": NeuralSpline(bound=np.nan)}, "bound: expected a number, got nan"),
+    ],
+    ids=lambda value: None if isinstance(value, dict) else value[:30],
+)
+def test_parts_whose_numbers_cannot_be_are_refused(parts, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        model(**parts).check_parts()

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 import ar_jax as ar
+from ar_jax.data import Arrays, EvaluationBatches
+from ar_jax.evaluation import evaluate
 
 PROGRAM = """
 import sys
@@ -119,3 +121,77 @@ def test_a_sampler_changes_the_draw_not_what_is_scored(model_and_variables, samp
         model, variables, jax.random.key(0), batch_size=4, sampler=sampler, return_log_prob=True
     )
     np.testing.assert_allclose(log_prob, model.apply(variables, images), rtol=1e-5)
+
+
+GRAPH = ar.orderings.Graph.from_edges((3,), [(0, 2), (1, 2)])
+ONE = ar.AutoregressiveModel(GRAPH, ar.conditionals.FVSBN(), ar.heads.Bernoulli())
+MAF = ar.flows.MAF(
+    (ar.flows.Layer(ar.orderings.Raster((2,)), ar.conditionals.FVSBN(), ar.flows.Affine()),)
+)
+AGNOSTIC = ar.OrderAgnosticModel(
+    ar.orderings.Raster((2,)), ar.conditionals.MaskedTransformer(1, 4, 1), ar.heads.Bernoulli()
+)
+
+
+@pytest.mark.parametrize(
+    ("model", "draw"),
+    [
+        (ONE, lambda m, v, key: ar.sample(m, v, key, batch_size=3)),
+        (ONE, lambda m, v, key: np.stack(list(ar.stream(m, v, key, batch_size=3)))),
+        (MAF, lambda m, v, key: ar.sample(m, v, key, batch_size=3)),
+        (ar.Ensemble((ONE,)), lambda m, v, key: ar.sample(m, v, key, batch_size=3)),
+        (AGNOSTIC, lambda m, v, key: ar.infill(m, v, key, np.zeros((3, 2), int), MISSING)),
+        (
+            AGNOSTIC,
+            lambda m, v, key: ar.infill_in_rounds(m, v, key, np.zeros((3, 2), int), MISSING, 2),
+        ),
+        (
+            ONE,
+            lambda m, v, key: m.apply(
+                v,
+                jax.random.split(key, 3),
+                method="decode",  # keys of the batch, raw ones too
+            )[0],
+        ),
+    ],
+    ids=["graph", "stream", "flow", "ensemble", "infill", "rounds", "decode"],
+)
+def test_a_raw_key_draws_as_the_key_of_its_seed(model, draw):
+    """A raw key is two numbers, which some code would take for two keys."""
+    x = np.zeros((1, *model.ordering.event), model.head.dtype)
+    variables = model.init(jax.random.PRNGKey(0), x)
+    expected = draw(model, variables, jax.random.key(5))
+    np.testing.assert_array_equal(draw(model, variables, jax.random.PRNGKey(5)), expected)
+
+
+MISSING = np.ones((3, 2), bool)
+
+
+@pytest.mark.parametrize("values", [np.nan, np.inf])
+def test_a_model_whose_parameters_are_not_finite_draws_and_scores_nothing(
+    model_and_variables, values
+):
+    model, variables = model_and_variables
+    broken = jax.tree.map(np.array, variables)
+    broken["params"]["conditional"]["readout"]["kernel"][0, 0] = values
+    x, key = np.zeros((1, 4, 4, 1), int), jax.random.key(0)
+    message = r"^params.conditional.*readout.*: expected finite numbers, got"
+    for use in (
+        lambda: ar.sample(model, broken, key, batch_size=1),
+        lambda: ar.stream(model, broken, key, batch_size=1),
+        lambda: ar.beam_search(model, broken, beams=1, batch_size=1),
+        lambda: ar.alternatives(model, broken, x, 1),
+        lambda: evaluate(model, broken, EvaluationBatches(Arrays(x), 1), "test"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            use()
+
+
+def test_draws_from_numbers_that_overflow_are_refused(model_and_variables):
+    """The parameters are finite, but not what the network makes of them."""
+    model, variables = model_and_variables
+    huge = jax.tree.map(lambda leaf: np.sign(leaf) * np.float32(3e38), variables)
+    with pytest.raises(ValueError, match=r"^variables: .* NaN or infinity for examples \[0, 1\]"):
+        ar.sample(model, huge, jax.random.key(0), batch_size=2)
+    with pytest.raises(ValueError, match=r"^variables: .* NaN or infinity for examples \[0, 1\]"):
+        list(ar.stream(model, huge, jax.random.key(0), batch_size=2))

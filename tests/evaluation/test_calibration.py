@@ -92,3 +92,26 @@ def test_labels_and_posterior_must_fit():
         reliability(BY_HAND, HAND_LABELS, bins=0)
     with pytest.raises(ValueError, match="examples: expected at least 1, got 0"):
         hits(np.zeros((0, 2)), np.zeros(0, int))
+
+
+@pytest.mark.parametrize("temperature", [0.0, -1.0, np.nan, np.inf, 1e-60, 1e39])
+def test_a_temperature_that_cannot_be_is_refused(temperature):
+    with pytest.raises(ValueError, match=r"^temperature: expected above 0 and finite, got"):
+        temper(np.log([[0.5, 0.5]]), temperature)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_posterior_that_is_none_is_refused_by_its_row(value):
+    log_posterior = np.log([[0.5, 0.5], [0.1, 0.9]])
+    log_posterior[1, 0] = value
+    for measure in (hits, surprise, brier, reliability, fit_temperature):
+        with pytest.raises(ValueError, match=rf"^log_posterior: .* highest of {value} in row 1"):
+            measure(log_posterior, np.array([0, 1]))
+
+
+def test_no_temperature_makes_the_impossible_less_surprising():
+    with np.errstate(divide="ignore"):
+        log_posterior = np.log([[0.5, 0.5], [0.0, 1.0]])
+    assert surprise(log_posterior, np.array([0, 0]))[1] == np.inf
+    with pytest.raises(ValueError, match=r"^labels: .* probability above 0, .* in row 1"):
+        fit_temperature(log_posterior, np.array([0, 0]))

@@ -126,3 +126,13 @@ def test_a_discriminative_model_of_several_variables_is_refused():
     model = CLASSIFIER.clone(ordering=ar.orderings.Raster((2,)))
     with pytest.raises(ValueError, match=r"event: expected shape \[1\], got \[2\]"):
         log_pmf(model, {}, [])
+
+
+@pytest.mark.parametrize("bad", [[np.nan, 0.0], [np.inf, 0.0], [-np.inf, -np.inf]])
+def test_an_example_without_a_posterior_is_named(bad):
+    scores = np.array([[-1.0, -np.inf], bad])
+    np.testing.assert_array_equal(bayes(scores[:1]), [[0, -np.inf]])
+    with pytest.raises(ValueError, match=r"^log_likelihoods: .* in row 1 \(1 of 2\)"):
+        bayes(scores)
+    with pytest.raises(ValueError, match=r"^log_likelihoods: .* in row 0 \(2 of 2\)"):
+        bayes(np.zeros((2, 2)), np.nan)
