@@ -64,17 +64,9 @@ def beam_search(
     check_positive(beams=beams)
     model.check_parts()
     check_single(model)
+    key = jax.random.key(0)  # nothing is drawn
     given = check_given(
-        model,
-        variables,
-        jax.random.key(0),
-        condition,
-        batch_size,
-        Sampler(),
-        None,
-        processors,
-        prefix,
-        None,
+        model, variables, key, condition, batch_size, Sampler(), None, processors, prefix, None
     )
     # The power of the longest length, and what is divided by it, must stay in range.
     most = 60 / math.log(max(model.ordering.length, 2))

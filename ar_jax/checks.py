@@ -128,10 +128,9 @@ def check_parameters(variables: Any) -> None:
         for path, leaf in jax.tree_util.tree_leaves_with_path(variables)
         if jnp.issubdtype(_dtype(leaf), jnp.inexact) and is_concrete(leaf)
     ]
-    on_cpu = jax.default_backend() == "cpu"  # where NumPy reads the arrays in place
-    if not on_cpu and _all_finite([leaf for _, leaf in leaves]):
+    xp = in_place()
+    if xp is jnp and _all_finite([leaf for _, leaf in leaves]):
         return
-    xp = np if on_cpu else jnp
     for path, leaf in leaves:
         finite = xp.isfinite(leaf)
         if not finite.all():
@@ -196,6 +195,11 @@ def check_fractions(**values: float) -> None:
     for name, value in values.items():
         if not 0 <= value < 1:  # written so that NaN is refused
             raise ValueError(f"{name}: expected at least 0 and less than 1, got {value}")
+
+
+def in_place() -> Any:
+    """NumPy on a CPU, else JAX's: what looks at arrays without a copy to the host."""
+    return np if jax.default_backend() == "cpu" else jnp
 
 
 @jax.jit

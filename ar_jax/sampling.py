@@ -15,6 +15,7 @@ from ar_jax.checks import (
     check_positive,
     check_shape,
     check_variables,
+    in_place,
     is_concrete,
 )
 from ar_jax.contexts import Condition, count_of, map_condition
@@ -294,13 +295,14 @@ def check_drawn(values: jax.Array, log_prob: jax.Array) -> None:
 
     Args:
       values: `[batch, ...]`, what was drawn.
-      log_prob: `[batch]`, of it.
+      log_prob: `[batch, ...]`, of it.
     """
     if not is_concrete(log_prob):
         return
-    broken = np.isnan(log_prob)
+    xp = in_place()
+    broken = xp.isnan(xp.reshape(log_prob, (len(log_prob), -1))).any(axis=1)
     if jnp.issubdtype(values.dtype, jnp.floating):
-        broken |= ~np.isfinite(np.reshape(values, (len(values), -1))).all(axis=1)
+        broken |= ~xp.isfinite(xp.reshape(values, (len(log_prob), -1))).all(axis=1)
     if broken.any():
         raise ValueError(
             "variables: expected a model whose probabilities are numbers, got NaN or infinity for "
