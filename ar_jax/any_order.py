@@ -124,8 +124,8 @@ class AnyOrderModel(AutoregressiveModel):
         """A method of the model whose orders are these."""
         self.check_parts()
         check_shape("order", order, (batch, self.ordering.length))
-        model, variables = self.unbind()
         ordering = PerExample(self.ordering.event, self.ordering.block, order)
+        model, variables = self.unbind()
         ordered = AutoregressiveModel(
             ordering, model.conditional, model.head, model.context, parent=None
         )

@@ -77,10 +77,10 @@ def check_number(name: str, value: Any, expected: str, holds: Callable[[float], 
     """
     if not is_concrete(value):
         return
-    number = np.asarray(value)
-    kind = jnp.issubdtype(number.dtype, jnp.number) or number.dtype == bool
-    finite = kind and number.ndim == 0 and abs(float(number)) <= np.finfo(np.float32).max
-    if not (finite and holds(float(number))):
+    number, high = np.asarray(value), float(np.finfo(np.float32).max)
+    kinds = jnp.floating, jnp.integer, jnp.bool_
+    real = number.ndim == 0 and any(jnp.issubdtype(number.dtype, kind) for kind in kinds)
+    if not (real and abs(float(number)) <= high and holds(float(number))):
         raise ValueError(f"{name}: expected {expected}, got {value}")
 
 

@@ -1,6 +1,7 @@
 """How likely a model finds a split."""
 
 import math
+import warnings
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -9,9 +10,10 @@ from typing import Any, Literal, cast
 import jax
 import numpy as np
 
+from ar_jax.checks import check_variables
 from ar_jax.data.batches import EvaluationBatches
 from ar_jax.data.sources import groups
-from ar_jax.evaluation.standard_error import standard_error
+from ar_jax.evaluation.standard_error import StandardError, standard_error
 from ar_jax.model import Model
 from ar_jax.training.parallel import data_parallel, replicate
 from ar_jax.training.step import Batch, make_eval_step
@@ -83,7 +85,10 @@ class Scores:
           kind: of the likelihood.
         """
         size = len(self.nats) if self.sizes is None else self.sizes.sum()
-        error = standard_error(self.nats, self.groups, self.sizes)
+        if np.isposinf(self.nats).any():  # an example of probability 0
+            error = StandardError(math.inf, "infinite mean")
+        else:
+            error = standard_error(self.nats, self.groups, self.sizes)
         return Likelihood(
             nats=float(self.nats.sum() / size),
             error=error.value,
@@ -106,8 +111,11 @@ def score(model: Model, variables: Any, batches: Iterable[Batch]) -> Scores:
         other as their source says, others do not.
 
     Raises:
-      ValueError: when a batch does not fit the model or the devices.
+      ValueError: when a batch does not fit the model or the devices, a parameter is not finite, or
+        a row has no log-probability: it is NaN or plus infinity. A row of probability 0 has one,
+        and makes the mean infinite: a warning names it.
     """
+    check_variables(variables)
     eval_step = _parallel_eval_step(cast(Hashable, model))
     variables = replicate(variables)
     found = []
@@ -117,6 +125,7 @@ def score(model: Model, variables: Any, batches: Iterable[Batch]) -> Scores:
             nats = eval_step(variables, batch)
         found.append(np.asarray(nats, float)[np.asarray(batch["mask"])])
     nats = np.concatenate(found)
+    _check_nats(nats)
     related = groups(batches.source) if isinstance(batches, EvaluationBatches) else range(len(nats))
     return Scores(nats, np.asarray(related), math.prod(model.ordering.event))
 
@@ -141,6 +150,22 @@ def evaluate(
       ValueError: when a batch does not fit the model or the devices.
     """
     return score(model, variables, batches).likelihood(split, kind)
+
+
+def _check_nats(nats: np.ndarray) -> None:
+    """Raises where -log p is NaN or minus infinity, and warns where it is infinite, as p is 0."""
+    none, impossible = np.isnan(nats) | np.isneginf(nats), np.isposinf(nats)
+    if none.any():
+        row, count = none.argmax(), f"{none.sum()} of {len(nats)} rows"
+        raise ValueError(
+            f"x: expected a log-probability of each row, got {-nats[row]} in row {row} ({count}); "
+            "the model's numbers overflow there"
+        )
+    if impossible.any():
+        row, count = impossible.argmax(), f"{impossible.sum()} of {len(nats)} rows"
+        warnings.warn(
+            f"x: row {row} has probability 0 ({count}), so that the mean is infinite", stacklevel=3
+        )
 
 
 @lru_cache(maxsize=8)  # validating again must not compile again

@@ -127,6 +127,6 @@ def test_a_traced_infinite_temperature_draws_alike_what_is_possible():
         np.testing.assert_allclose(got, [1 / 3, 0, 1 / 3, 1 / 3], atol=0.0125)
 
 
-@pytest.mark.parametrize("top_p", [1e-45, 1e-60, NAN])
+@pytest.mark.parametrize("top_p", [1e-45, 1e-60])
 def test_the_likeliest_value_is_kept_by_the_smallest_nucleus(top_p):
     assert frequencies(ar.Sampler(top_p=top_p))[1] == 1

@@ -1,5 +1,6 @@
 import math
 
+import jax
 import numpy as np
 import optax
 import pytest
@@ -86,3 +87,36 @@ def test_validating_again_does_not_compile_again(monkeypatch):
 def test_events_that_do_not_fit_the_model_are_refused():
     with pytest.raises(ValueError, match="x: expected"):
         evaluate(MODEL, VARIABLES, EvaluationBatches(Arrays(EXAMPLES.x + 3), 8), "test")
+
+
+@pytest.fixture
+def real():
+    """A model of one real number, whose log-density is that of the standard normal."""
+    model = ar.AutoregressiveModel(
+        ar.orderings.Raster((1,)), ar.conditionals.FVSBN(), ar.heads.GaussianMixture(1)
+    )
+    variables = model.init(jax.random.key(0), np.zeros((1, 1), np.float32))
+    return model, jax.tree.map(np.zeros_like, variables)
+
+
+def test_a_row_of_probability_zero_makes_the_mean_infinite_and_is_named(real):
+    model, variables = real
+    x = np.zeros((13, 1), np.float32)
+    x[11] = 1.8e19  # the square of which is just in the range of float32
+    batches, mean = EvaluationBatches(Arrays(x), 8), 1.8e19**2 / 2 / 13
+    np.testing.assert_allclose(evaluate(model, variables, batches, "test").nats, mean, rtol=1e-6)
+    variables["params"]["conditional"]["readout_bias"][-1] = -10.0  # the log of the scale
+    with pytest.warns(UserWarning, match=r"^x: row 11 has probability 0 \(1 of 13 rows\)"):
+        got = evaluate(model, variables, batches, "test")
+    assert got.nats == got.error == math.inf
+
+
+def test_a_row_without_a_log_probability_is_named(real):
+    """Weights and values are finite; their products are infinite, of both signs."""
+    model = real[0].clone(ordering=ar.orderings.Raster((3,)))
+    x = np.zeros((13, 3), np.float32)
+    variables = jax.tree.map(np.zeros_like, model.init(jax.random.key(0), x))
+    variables["params"]["conditional"]["readout_kernel"][:] = 1e30
+    x[11] = [1e10, -1e10, 0]
+    with pytest.raises(ValueError, match=r"^x: expected a log-.*, got nan in row 11 \(1 of 13"):
+        evaluate(model, variables, EvaluationBatches(Arrays(x), 8), "test")
