@@ -106,15 +106,22 @@ class Architecture(ABC):
             stored = {name.removeprefix(self.prefix): tensor for name, tensor in found.items()}
             for name in sorted(found.keys() - {tensor.name for tensor in stored.values()}):
                 raise ValueError(f"{found[name].file}, {name}: expected it once, got it twice")
-            # What sizes the configuration claims is in the files, before anything is of that size.
+            # The files have all tensors, and of the sizes that the configuration claims, before
+            # anything is of that size.
+            for name in (name for part in self._parts(model) for name in part.theirs):
+                if name not in stored:
+                    files = ", ".join(sorted({tensor.file for tensor in found.values()}))
+                    raise ValueError(f"{files or TENSORS}: expected {name}, got no such tensor")
             for name, shape in self.outline(model).items():
-                _find(stored, name, shape)
+                _check(stored[name], shape)
             shapes = _shapes(model.clone(ordering=Raster((1,))))
             for part in self._parts(model):
                 wanted = part.split(np.broadcast_to(np.float32(0), shapes[part.ours]))
-                named = zip(part.theirs, wanted, strict=True)
-                tensors = [_read(_find(stored, name, like.shape), dtype) for name, like in named]
-                arrays[part.ours] = jnp.asarray(part.join(tensors))
+                tensors = [stored[name] for name in part.theirs]
+                for tensor, like in zip(tensors, wanted, strict=True):
+                    _check(tensor, like.shape)
+                joined = part.join([_read(tensor, dtype) for tensor in tensors])
+                arrays[part.ours] = jnp.asarray(joined)
             names = {part.ours: part.theirs for part in self._parts(model)}
             used = {name for theirs in names.values() for name in theirs}
             (embedding,) = names[EMBEDDING]
@@ -124,8 +131,8 @@ class Architecture(ABC):
                     raise ValueError(f"{file}: expected the model's tensors only, got {name}")
                 if name != UNEMBEDDING:
                     continue
-                tied = _find(stored, name, stored[embedding].shape)
-                if not np.array_equal(tied.read(), stored[embedding].read()):
+                _check(stored[name], stored[embedding].shape)
+                if not np.array_equal(stored[name].read(), stored[embedding].read()):
                     raise ValueError(
                         f"{file}, {name}: expected the embedding's values, since "
                         "tie_word_embeddings says so, got others"
@@ -229,22 +236,18 @@ def _flat(variables: Variables) -> dict[str, Any]:
     return flat
 
 
-def _find(stored: Mapping[str, Tensor], name: str, shape: tuple[int, ...]) -> Tensor:
-    """A tensor, whose header is as the configuration says."""
-    if name not in stored:
-        files = ", ".join(sorted({tensor.file for tensor in stored.values()})) or TENSORS
-        raise ValueError(f"{files}: expected {name} of shape {list(shape)}, got no such tensor")
-    tensor = stored[name]
+def _check(tensor: Tensor, shape: tuple[int, ...]) -> None:
+    """Raises ValueError unless a tensor's header is as the configuration says."""
     if tensor.shape != shape:
         raise ValueError(
-            f"{tensor.file}, {name}: expected shape {list(shape)}, as {CONFIG} says, got "
+            f"{tensor.file}, {tensor.name}: expected shape {list(shape)}, as {CONFIG} says, got "
             f"{list(tensor.shape)}"
         )
     if tensor.dtype not in FLOATING:
         raise ValueError(
-            f"{tensor.file}, {name}: expected one of {', '.join(FLOATING)}, got {tensor.dtype}"
+            f"{tensor.file}, {tensor.name}: expected one of {', '.join(FLOATING)}, "
+            f"got {tensor.dtype}"
         )
-    return tensor
 
 
 def _read(tensor: Tensor, dtype: DTypeLike) -> np.ndarray:

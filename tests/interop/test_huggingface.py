@@ -266,7 +266,7 @@ def test_an_option_that_the_model_has_not_is_refused_by_its_name(tmp_path, kind,
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"h.1.ln_1.bias": None}, r"expected h.1.ln_1.bias of shape \[32\], got no such tensor"),
+        ({"h.1.ln_1.bias": None}, "expected h.1.ln_1.bias, got no such tensor"),
         ({"wpe.weight": np.zeros((9, 32), "f")}, r"wpe.weight: expected shape \[256, 32\], .* \[9"),
         ({"wpe.weight": np.zeros((256, 32), "i")}, "wpe.weight: expected one of F16, .* got I32"),
         ({"wpe.weight": np.full((256, 32), np.nan, "f")}, "wpe.weight: expected finite numbers in"),
@@ -327,7 +327,7 @@ def test_a_size_that_no_tensor_has_is_refused_before_anything_is_of_that_size(ki
             continue
         with pytest.raises(ValueError, match=r"config.json|safetensors"):
             interop.load(tmp_path)
-    assert time.process_time() - start < 20
+    assert time.process_time() - start < 10
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < 2**20  # of 1024 bytes
 
 
@@ -406,15 +406,16 @@ def test_a_link_leads_into_the_cache_of_the_hub_and_nowhere_else(folder, tmp_pat
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "a.index.json"])
-def test_a_damaged_file_loads_or_is_named(folder, tmp_path, name):
-    """120 damaged copies of each; what loads has the shapes of the whole one."""
-    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+def test_a_damaged_file_loads_or_is_named(tmp_path, name):
+    """40 damaged copies of each; what loads has the shapes of the whole one."""
+    config = GPT2Config(vocab_size=5, n_positions=6, n_layer=1, n_embd=8, n_head=1)
+    random_peer(config).save_pretrained(tmp_path)
+    shapes = jax.tree.map(np.shape, interop.load(tmp_path)[1])
     if name == "a.index.json":
         name = "model.safetensors.index.json"
         (tmp_path / "model.safetensors").rename(tmp_path / "a.safetensors")
         index = json.dumps({"metadata": {}, "weight_map": {"wte.weight": "a.safetensors"}})
         (tmp_path / name).write_text(index, encoding="utf-8")
-    shapes = jax.tree.map(np.shape, interop.load(folder)[1])
 
     def read(path):
         try:
@@ -426,7 +427,7 @@ def test_a_damaged_file_loads_or_is_named(folder, tmp_path, name):
                 raise ValueError(f"{path.name}: {error}") from None
             raise
 
-    check_damaged(read, tmp_path / name, lambda got: jax.tree.map(np.shape, got[1]) == shapes)
+    check_damaged(read, tmp_path / name, lambda got: jax.tree.map(np.shape, got[1]) == shapes, 40)
 
 
 def test_parameters_that_are_not_finite_are_not_saved(folder, tmp_path):
