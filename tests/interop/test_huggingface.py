@@ -340,7 +340,7 @@ def test_a_size_that_no_tensor_has_is_refused_before_anything_is_of_that_size(ki
         ("null", "expected an object, got null"),
         ('{"model_type": 1e999}', "model_type: expected"),
         ('{"model_type": "gpt2", "n_positions": ' + "9" * 9999 + "}", "expected JSON, got"),
-        ('{"model_type": "\ud800"}', "model_type: expected"),
+        ('{"model_type": "\\ud800"}', "model_type: expected"),
         (" " * (2**24 + 1), "expected at most 16777216 bytes, got 16777217"),
     ],
     ids=lambda text: text[:20],
