@@ -268,9 +268,8 @@ def test_padding_asks_for_lengths_that_the_values_have(lengths):
 )
 def test_an_order_of_any_order_is_one(order, message):
     net = ar.AnyOrderModel(Raster((2, 2, 1)), Transformer(1, 4, 1, positions=FromTo()), Bernoulli())
-    variables = {"params": {}}
     with pytest.raises(ValueError, match=f"^{message}"):
-        net.apply(variables, X[:1], order=np.array(order))
+        net.apply(net.init(KEY, X[:1]), X[:1], order=np.array(order))
 
 
 @pytest.mark.parametrize(
