@@ -5,7 +5,17 @@ from ar_jax.training.config import Training
 from ar_jax.training.living import living
 from ar_jax.training.loop import fit
 from ar_jax.training.metrics import read_metrics
-from ar_jax.training.optimizer import SGD, Adam, AdamW, Constant, Cosine, Linear, Lion, Muon
+from ar_jax.training.optimizer import (
+    SGD,
+    Adam,
+    AdamW,
+    Constant,
+    Cosine,
+    Exponential,
+    Linear,
+    Lion,
+    Muon,
+)
 from ar_jax.training.parallel import data_parallel
 from ar_jax.training.state import TrainState, init_state
 from ar_jax.training.step import make_eval_step, make_train_step
@@ -17,6 +27,7 @@ __all__ = [
     "Checkpoints",
     "Constant",
     "Cosine",
+    "Exponential",
     "Linear",
     "Lion",
     "Muon",

@@ -81,6 +81,25 @@ class Constant(Schedule):
 
 
 @dataclass(frozen=True)
+class Exponential(Schedule):
+    """... is multiplied by the same number at each update.
+
+    Attributes:
+      decay: that number.
+    """
+
+    decay: float = 0.999995
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.decay <= 1:
+            raise ValueError(f"decay: expected more than 0 and at most 1, got {self.decay}")
+
+    def after_warmup(self, peak: float, steps: int) -> optax.Schedule:
+        return optax.exponential_decay(peak, 1, self.decay)
+
+
+@dataclass(frozen=True)
 class Optimizer(ABC):
     """Clipped gradients, a direction made of them, decoupled weight decay, a learning rate.
 
@@ -132,17 +151,25 @@ class Adam(Optimizer):
     Attributes:
       beta1: decay of the mean of the gradients.
       beta2: decay of the mean of their squares.
+      penalty: half of it times the sum of all squared parameters is added to the loss (L2). Unlike
+        `weight_decay`, it passes through both means.
     """
 
     beta1: float = 0.9
     beta2: float = 0.999
+    penalty: float = 0.0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_fractions(beta1=self.beta1, beta2=self.beta2)
+        if not 0 <= self.penalty < math.inf:
+            raise ValueError(f"penalty: expected a finite number of at least 0, got {self.penalty}")
 
     def direction(self) -> optax.GradientTransformation:
-        return optax.scale_by_adam(self.beta1, self.beta2)
+        adam = optax.scale_by_adam(self.beta1, self.beta2)
+        if not self.penalty:
+            return adam
+        return optax.chain(optax.add_decayed_weights(self.penalty), adam)
 
 
 @dataclass(frozen=True)

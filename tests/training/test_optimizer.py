@@ -7,10 +7,10 @@ import numpy as np
 import optax
 import pytest
 
-from ar_jax.training import SGD, Adam, AdamW, Constant, Cosine, Linear, Lion, Muon
+from ar_jax.training import SGD, Adam, AdamW, Constant, Cosine, Exponential, Linear, Lion, Muon
 
 OPTIMIZERS = [SGD(), Adam(), AdamW(), Lion(), Muon()]
-SCHEDULES = [Cosine(), Linear(), Constant()]
+SCHEDULES = [Cosine(), Linear(), Constant(), Exponential()]
 
 
 def named(value):
@@ -39,6 +39,21 @@ def test_the_learning_rate_rises_to_its_peak_and_falls_along_a_line():
 
 def test_the_learning_rate_rises_to_its_peak_and_stays():
     np.testing.assert_allclose(rates(Constant(warmup=0.1), 100), [*RISE, *[0.5] * 90], rtol=1e-6)
+
+
+def test_the_learning_rate_is_multiplied_at_each_update():
+    rate = Exponential(warmup=0.0, decay=0.9).rate(0.5, 100)
+    expected = [0.5 * 0.9**step for step in (0, 1, 2, 99)]
+    np.testing.assert_allclose([rate(0), rate(1), rate(2), rate(99)], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("wrong", [0.0, 1.1, math.nan])
+def test_a_rate_that_vanishes_at_once_or_grows_is_refused(wrong):
+    assert Exponential(decay=1.0).decay == 1.0
+    with pytest.raises(
+        ValueError, match=f"^decay: expected more than 0 and at most 1, got {wrong}"
+    ):
+        Exponential(decay=wrong)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES, ids=named)
@@ -156,6 +171,25 @@ AT_ONCE = {"schedule": Constant(warmup=0.0), "clip_norm": math.inf}
 def test_an_optimizer_is_that_of_its_paper_as_optax_has_it(ours, reference):
     for made, expected in zip(updates(ours), updates(reference), strict=True):
         jax.tree.map(np.testing.assert_array_equal, made, expected)
+
+
+def test_a_penalty_is_the_gradient_of_half_the_squares():
+    penalised = updates(Adam(0.1, penalty=0.3, **AT_ONCE))
+    plain, params = Adam(0.1, **AT_ONCE).transformation(10), PARAMS
+    state = plain.init(params)
+
+    def squares(params):
+        return 0.3 / 2 * sum((p**2).sum() for p in jax.tree.leaves(params))
+
+    for ours, gradient in zip(penalised, GRADIENTS, strict=True):
+        gradient = jax.tree.map(jnp.add, gradient, jax.grad(squares)(params))
+        expected, state = plain.update(gradient, state, params)
+        params = optax.apply_updates(params, expected)
+        jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-5), ours, expected)
+    with pytest.raises(
+        ValueError, match=r"^penalty: expected a finite number of at least 0, got -"
+    ):
+        Adam(penalty=-1.0)
 
 
 def test_adam_s_first_updates_follow_its_paper():
