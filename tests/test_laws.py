@@ -141,6 +141,7 @@ SEQUENCE_CONDITIONALS: list[Conditional] = [  # that follow any ordering
     MADE(hidden=(7,)),
     MADE(hidden=(40, 25), activation="tanh", connectivity=1),
     MADE(hidden=(13, 13), activation="tanh", residual=True),
+    MADE(hidden=(9, 5), activation="tanh", direct=False),
     Transformer(layers=1, width=16, heads=2, positions=Learned()),
     AXIAL,
     Transformer(
@@ -185,14 +186,16 @@ IMAGE_CONDITIONALS: list[Conditional] = [  # that follow an ordering with a grid
     PixelCNN(blocks=0, channels=6, head_channels=12, first_kernel=5),
     PixelCNN(blocks=1, channels=6, head_channels=12, first_kernel=3),
     GatedPixelCNN(layers=1, channels=6, head_channels=12, first_kernel=3),
-    RowLSTM(layers=2, channels=3, head_channels=12, first_kernel=3),
+    RowLSTM(layers=2, channels=6, head_channels=12, first_kernel=3),
     DiagonalBiLSTM(layers=1, channels=3, head_channels=12, first_kernel=3),
     PixelCNNPlusPlus(blocks=1, channels=4, scales=2),
     PixelSNAIL(stages=1, blocks=1, channels=5, key=2, value=3),
 ]
 
 COLOUR_CONDITIONALS = [  # of those, the ones that mask the colours of a pixel
-    net for net in IMAGE_CONDITIONALS if isinstance(net, PixelCNN | GatedPixelCNN)
+    net
+    for net in IMAGE_CONDITIONALS
+    if isinstance(net, PixelCNN | GatedPixelCNN | RowLSTM | DiagonalBiLSTM)
 ]
 
 CONDITIONALS = SEQUENCE_CONDITIONALS + IMAGE_CONDITIONALS

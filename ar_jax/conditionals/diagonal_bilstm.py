@@ -1,5 +1,6 @@
 """Diagonal BiLSTM: a recurrent network that crosses an image along both of its diagonals."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -8,9 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.checks import check_positive
-from ar_jax.conditionals.base import Context, ContextBias, flat, image_grid
-from ar_jax.conditionals.masked_conv import Place, check_kernels
-from ar_jax.conditionals.pixel_network import PixelNetwork, ResidualLayer, up_and_left
+from ar_jax.conditionals.base import Context, ContextBias, image_grid
+from ar_jax.conditionals.masked_conv import PixelDense, Place, check_colours, check_kernels
+from ar_jax.conditionals.pixel_network import (
+    PixelNetwork,
+    ResidualLayer,
+    lstm_of_colours,
+    up_and_left,
+)
 from ar_jax.conditionals.recurrent import init_memory, lstm
 from ar_jax.orderings import Ordering
 
@@ -26,19 +32,20 @@ class DiagonalLSTM(nn.Module):
 
     def setup(self) -> None:
         gates = 4 * self.channels
-        self.inputs, self.context_bias = nn.Dense(gates), ContextBias(gates)
+        self.inputs, self.context_bias = PixelDense(gates), ContextBias(gates)
         shape = (2 * self.channels, gates)
         self.recurrent = self.param("recurrent", nn.initializers.lecun_normal(), shape, jnp.float32)
 
-    def __call__(self, x: jax.Array, context: Context) -> jax.Array:
+    def __call__(self, x: jax.Array, context: Context, colours: int) -> jax.Array:
         """`[batch, height, width, features]` -> hidden states `[.., channels]`."""
         batch, height, _, _ = x.shape
-        gates = self.project(x, self.context_bias(context)[:, None, None])
+        gates = self.inputs(x, colours) + self.context_bias(context)[:, None, None]
 
         def diagonal(state: Any, gates: jax.Array) -> Any:
             hidden, cell = state  # [batch, height, channels]: the pixels on the left
             above = jnp.pad(hidden[:, :-1], ((0, 0), (1, 0), (0, 0)))
-            hidden, cell = self.update(gates, hidden, above, cell)
+            gates += jnp.concatenate([hidden, above], axis=-1) @ self.recurrent
+            hidden, cell = lstm_of_colours(gates, cell, colours)
             return (hidden, cell), hidden
 
         shape = (batch, height, self.channels)
@@ -47,22 +54,11 @@ class DiagonalLSTM(nn.Module):
         _, hidden = jax.lax.scan(diagonal, state, skew(gates).transpose(2, 0, 1, 3))
         return unskew(hidden.transpose(1, 2, 0, 3))
 
-    def project(self, x: jax.Array, bias: jax.Array) -> jax.Array:
-        """What the inputs `[..., features]` and the context add to the gates."""
-        return flat(self.inputs, x) + bias
-
-    def update(
-        self, gates: jax.Array, left: jax.Array, above: jax.Array, cell: jax.Array
-    ) -> tuple[jax.Array, jax.Array]:
-        """The hidden state and the cell, from the hidden states around and the cell on the left."""
-        around = jnp.concatenate([left, above], axis=-1)
-        return lstm(gates + around @ self.recurrent, cell)
-
 
 class DiagonalCache(NamedTuple):
     """What a layer keeps of the current row and of the one above."""
 
-    left_hidden: jax.Array  # [batch, 1 + width, channels], a zero before the row
+    left_hidden: jax.Array  # [batch, 2, 1 + width, channels], even and odd rows, after a zero
     left_cell: jax.Array  # [batch, channels]
     left_bias: jax.Array  # [batch, 4 * channels], of the context
     inputs: jax.Array  # [batch, width, 2 * channels]
@@ -75,18 +71,18 @@ class ResidualDiagonalBiLSTM(ResidualLayer):
 
     def setup(self) -> None:
         self.left, self.right = DiagonalLSTM(self.channels), DiagonalLSTM(self.channels)
-        self.up = nn.Dense(2 * self.channels)
+        self.up = PixelDense(2 * self.channels)
 
     def __call__(self, x: jax.Array, context: Context, colours: int) -> jax.Array:
-        left = self.left(x, context)
-        right = self.right(x[:, :, ::-1], context)[:, :, ::-1]
+        left = self.left(x, context, colours)
+        right = self.right(x[:, :, ::-1], context, colours)[:, :, ::-1]
         right = jnp.pad(right[:, :-1], ((0, 0), (1, 0), (0, 0), (0, 0)))
-        return x + flat(self.up, left + right)
+        return x + self.up(left + right, colours)
 
     def init_cache(self, blank: jax.Array, width: int, context: Context) -> DiagonalCache:
         batch, dtype = len(blank), blank.dtype
         return DiagonalCache(
-            left_hidden=jnp.zeros((batch, 1 + width, self.channels), dtype),
+            left_hidden=jnp.zeros((batch, 2, 1 + width, self.channels), dtype),
             left_cell=init_memory((batch, self.channels), dtype),
             left_bias=self.left.context_bias(context),
             inputs=jnp.zeros((batch, width, 2 * self.channels), dtype),
@@ -97,34 +93,47 @@ class ResidualDiagonalBiLSTM(ResidualLayer):
     def at(
         self, place: Place, cache: DiagonalCache, x: jax.Array
     ) -> tuple[DiagonalCache, jax.Array]:
-        column = place.column
+        row, column = place.row % 2, place.column
         # At the start of a row, the direction from the right runs over the row above.
-        starts = (place.row > 0) & (column == 0)
-        right_hidden = jax.lax.cond(starts, self._sweep, lambda cache: cache.right_hidden, cache)
-        around = jax.lax.dynamic_slice_in_dim(cache.left_hidden, column, 2, axis=1)
-        hidden, cell = self.left.update(
-            self.left.project(x, cache.left_bias),
-            around[:, 0],
-            around[:, 1],
-            jnp.where(column > 0, cache.left_cell, 0),
+        starts = (place.row > 0) & (column == 0) & (place.colour == 0)
+        right_hidden = jax.lax.cond(
+            starts, partial(self._sweep, colours=place.colours), lambda cache: cache.right_hidden,
+            cache,
+        )  # fmt: skip
+        inputs = place.put(_at(cache.inputs, column), x)
+        around = jnp.concatenate(
+            [
+                _at(cache.left_hidden[:, row], column),
+                _at(cache.left_hidden[:, 1 - row], column + 1),
+            ],
+            axis=-1,
         )
-        out = hidden + jax.lax.dynamic_index_in_dim(right_hidden, column, axis=1, keepdims=False)
+        gates = self.left.inputs.at(place, inputs) + place.part(cache.left_bias)
+        part, cell_part = lstm(
+            gates + around @ place.part(self.left.recurrent),
+            jnp.where(column > 0, place.part(cache.left_cell), 0),
+        )
+        hidden = place.put(_at(cache.left_hidden[:, row], column + 1), part)
+        start = (0, row, column + 1, 0)
         cache = cache._replace(
-            left_hidden=_put(cache.left_hidden, hidden, column + 1),
-            left_cell=cell,
-            inputs=_put(cache.inputs, x, column),
+            left_hidden=jax.lax.dynamic_update_slice(
+                cache.left_hidden, hidden[:, None, None], start
+            ),
+            left_cell=place.put(cache.left_cell, cell_part),
+            inputs=jax.lax.dynamic_update_slice(cache.inputs, inputs[:, None], (0, column, 0)),
             right_hidden=right_hidden,
         )
-        return cache, x + self.up(out)
+        return cache, x + self.up.at(place, hidden + _at(right_hidden, column))
 
-    def _sweep(self, cache: DiagonalCache) -> jax.Array:
+    def _sweep(self, cache: DiagonalCache, colours: int) -> jax.Array:
         """The hidden states from the right of the row whose inputs are now complete."""
-        gates = self.right.project(cache.inputs, cache.right_bias[:, None])
+        gates = self.right.inputs(cache.inputs, colours) + cache.right_bias[:, None]
 
         def pixel(state: Any, inputs: tuple[jax.Array, jax.Array]) -> Any:
             gates, above = inputs
             hidden, cell = state
-            hidden, cell = self.right.update(gates, hidden, above, cell)
+            gates += jnp.concatenate([hidden, above], axis=-1) @ self.right.recurrent
+            hidden, cell = lstm_of_colours(gates, cell, colours)
             return (hidden, cell), hidden
 
         shape, dtype = cache.left_cell.shape, cache.inputs.dtype
@@ -157,8 +166,9 @@ class DiagonalBiLSTM(PixelNetwork):
 
     The default size is that of the paper's best model of MNIST. Decoding runs the direction from
     the left pixel by pixel, and the one from the right over the row above, at the start of a row;
-    it keeps one row. Accepts orderings with a grid. A step with several variables shows all its
-    channels together.
+    it keeps two rows. Accepts orderings with a grid. A step with several variables shows all its
+    channels together; where each colour of a pixel is a step, channels and gates stand in as many
+    groups, and all but the hidden states of other pixels are masked as in `PixelCNN` (Section 3.4).
 
     Attributes:
       layers: of LSTM.
@@ -178,12 +188,14 @@ class DiagonalBiLSTM(PixelNetwork):
 
     def layer_reach(self, ordering: Ordering) -> np.ndarray:
         up, left = up_and_left(ordering)
-        return ((up >= 0) & (left >= 0)) | ((up >= 1) & (left <= 0))
+        seen = ((up >= 0) & (left >= 0)) | ((up >= 1) & (left <= 0))
+        return seen & np.tri(ordering.length, dtype=bool)  # in the pixel itself: colours in order
 
     def check(self, ordering: Ordering) -> None:
-        image_grid(self, ordering)
+        image_grid(self, ordering, ordering.channels)
         check_positive(layers=self.layers, channels=self.channels, head_channels=self.head_channels)
         check_kernels(first_kernel=self.first_kernel)
+        check_colours(ordering, channels=self.channels, head_channels=self.head_channels)
 
 
 def skew(x: jax.Array) -> jax.Array:
@@ -208,6 +220,6 @@ def unskew(x: jax.Array) -> jax.Array:
     return x.reshape(batch, height, columns + 1, features)[:, :, : columns + 1 - height]
 
 
-def _put(row: jax.Array, x: jax.Array, column: Any) -> jax.Array:
-    """`row[:, column] = x`."""
-    return jax.lax.dynamic_update_slice(row, x[:, None], (0, column, 0))
+def _at(row: jax.Array, column: Any) -> jax.Array:
+    """The pixel at a column: `[batch, columns, features]` -> `[batch, features]`."""
+    return jax.lax.dynamic_index_in_dim(row, column, axis=1, keepdims=False)

@@ -10,7 +10,14 @@ import numpy as np
 
 from ar_jax.checks import check_at_least
 from ar_jax.conditionals.base import Cache, Context, SequenceConditional
-from ar_jax.conditionals.masked_dense import Inputs, by_size, masked_dense, readout
+from ar_jax.conditionals.masked_dense import (
+    Inputs,
+    by_size,
+    cell_degrees,
+    listens,
+    masked_dense,
+    readout,
+)
 from ar_jax.orderings import Ordering
 
 
@@ -29,7 +36,8 @@ class MADE(SequenceConditional):
         h3 (3)     x  x  x  x  .         t=3     x  x  x  x   x  x  x  x  .
 
     The output also listens to the inputs themselves (the paper's direct connections), so that it
-    sees every earlier step however few the hidden units.
+    sees every earlier step however few the hidden units. Without direct connections it sees those
+    that the hidden units see: every earlier step if no layer has fewer units than there are steps.
 
     The paper's several masks, of orderings or of connectivities, are members of an
     `ar_jax.Ensemble` that share their weights.
@@ -45,12 +53,14 @@ class MADE(SequenceConditional):
       residual: a first linear layer, and then a residual block of two layers for each of `hidden`,
         which are all of one size (ResidualMADE, Nash and Durkan, arXiv 1904.05626).
       connectivity: which hidden unit has which degree: at 0 they rise, others shuffle them.
+      direct: whether the output listens to the inputs, too.
     """
 
     hidden: tuple[int, ...] = (512,)
     activation: Literal["relu", "gelu", "silu", "tanh"] = "relu"
     residual: bool = False
     connectivity: int = 0
+    direct: bool = True
 
     follows_graphs = True
 
@@ -92,14 +102,27 @@ class MADE(SequenceConditional):
             x, sources = complete(compute, old, degrees, t, k, ordering), degrees
             stream = x if i % 2 == 0 else stream
             completed.append(x)
-        x = jnp.concatenate([x, inputs.flat()], axis=-1)
-        sources = np.concatenate([sources, input_degrees])
+        if self.direct:
+            x = jnp.concatenate([x, inputs.flat()], axis=-1)
+            sources = np.concatenate([sources, input_degrees])
         return (inputs, completed), readout(self, x, sources, t, k, ordering, features)
+
+    def visible(self, ordering: Ordering) -> np.ndarray:
+        if self.direct:
+            return super().visible(ordering)
+        seen, sources = np.eye(ordering.count, dtype=np.float32), cell_degrees(ordering)
+        for units in (*self._degrees(ordering.count), np.argsort(ordering.order)):
+            seen = (listens(units, sources, ordering) @ seen > 0).astype(np.float32)
+            sources = units
+        return seen[np.ix_(ordering.order, ordering.order)] > 0
 
     def _degrees(self, count: int) -> list[np.ndarray]:
         """Of the units of each layer before the last."""
         sizes = (self.hidden[0], *np.repeat(self.hidden, 2)) if self.residual else self.hidden
-        layers = [hidden_degrees(size, count) for size in sizes]
+        if self.direct:
+            layers = [hidden_degrees(size, count) for size in sizes]
+        else:  # no degree is left out, if there are enough units
+            layers = [np.arange(size) * count // size for size in sizes]
         if self.connectivity:
             # The layers of a stream have the same degrees.
             seeds = [0 if self.residual and i % 2 == 0 else i for i in range(len(layers))]

@@ -33,7 +33,7 @@ class MaskedDense(NamedTuple):
     def __call__(self, x: jax.Array, rows: Any = slice(None)) -> jax.Array:
         """`[batch, sources]` -> `[batch, rows]`, the units asked for."""
         if isinstance(self.ordering, Graph):
-            mask = jnp.asarray(self.ordering.includes[np.ix_(self.units, self.sources)])[rows]
+            mask = jnp.asarray(listens(self.units, self.sources, self.ordering))[rows]
         else:
             mask = self.sources <= jnp.asarray(self.units)[rows, None]
         return x @ jnp.where(mask, self.kernel[rows], 0).T + self.bias[rows]
@@ -51,6 +51,13 @@ def masked_dense(
         sources,
         ordering,
     )
+
+
+def listens(units: np.ndarray, sources: np.ndarray, ordering: Ordering) -> np.ndarray:
+    """`[units, sources]` booleans: which units listen to which sources, by their degrees."""
+    if isinstance(ordering, Graph):
+        return ordering.includes[np.ix_(units, sources)]
+    return sources <= units[:, None]
 
 
 def cell_degrees(ordering: Ordering) -> np.ndarray:

@@ -10,6 +10,7 @@ import numpy as np
 
 from ar_jax.conditionals.base import Cache, Conditional, Context, ContextBias, image_grid
 from ar_jax.conditionals.masked_conv import MaskedConv, PixelHead, Place, reach
+from ar_jax.conditionals.recurrent import lstm
 from ar_jax.orderings import Ordering
 
 
@@ -112,5 +113,13 @@ class PixelNetwork(Conditional):
 def up_and_left(ordering: Ordering) -> tuple[np.ndarray, np.ndarray]:
     """`[length, length]` integers: how far step s (column) stands up and left of step t (row)."""
     assert ordering.grid is not None
-    row, column = np.divmod(np.arange(ordering.length), ordering.grid[1])
+    row, column = np.divmod(np.arange(ordering.length) // ordering.channels, ordering.grid[1])
     return row[:, None] - row, column[:, None] - column
+
+
+def lstm_of_colours(gates: jax.Array, cell: jax.Array, colours: int) -> tuple[jax.Array, jax.Array]:
+    """`lstm` for each colour's group of gates `[..., 4 * channels]` and cells `[..., channels]`."""
+    shape = cell.shape
+    gates, cell = (x.reshape(*x.shape[:-1], colours, -1) for x in (gates, cell))
+    hidden, cell = lstm(gates, cell)
+    return hidden.reshape(shape), cell.reshape(shape)

@@ -8,9 +8,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.checks import check_positive
-from ar_jax.conditionals.base import Context, ContextBias, flat, image_grid
-from ar_jax.conditionals.masked_conv import MaskedConv, Place, check_kernels
-from ar_jax.conditionals.pixel_network import PixelNetwork, ResidualLayer, up_and_left
+from ar_jax.conditionals.base import Context, ContextBias, image_grid
+from ar_jax.conditionals.masked_conv import (
+    MaskedConv,
+    PixelDense,
+    Place,
+    check_colours,
+    check_kernels,
+)
+from ar_jax.conditionals.pixel_network import (
+    PixelNetwork,
+    ResidualLayer,
+    lstm_of_colours,
+    up_and_left,
+)
 from ar_jax.conditionals.recurrent import init_memory, lstm
 from ar_jax.orderings import Ordering
 
@@ -40,7 +51,7 @@ class ResidualRowLSTM(ResidualLayer):
         self.context_bias = ContextBias(gates)
         shape = (self.kernel * self.channels, gates)
         self.recurrent = self.param("recurrent", nn.initializers.lecun_normal(), shape, jnp.float32)
-        self.up = nn.Dense(2 * self.channels)
+        self.up = PixelDense(2 * self.channels)
 
     def __call__(self, x: jax.Array, context: Context, colours: int) -> jax.Array:
         batch, _, width, _ = x.shape
@@ -48,13 +59,14 @@ class ResidualRowLSTM(ResidualLayer):
 
         def row(state: Any, gates: jax.Array) -> Any:
             hidden, cells = state  # [batch, width, channels]
-            hidden, cells = lstm(gates + self._windows(hidden) @ self.recurrent, cells)
+            gates += self._windows(hidden) @ self.recurrent
+            hidden, cells = lstm_of_colours(gates, cells, colours)
             return (hidden, cells), hidden
 
         shape = (batch, width, self.channels)
         state = jnp.zeros(shape, x.dtype), init_memory(shape, x.dtype)
         _, hidden = jax.lax.scan(row, state, gates.swapaxes(0, 1))
-        return x + flat(self.up, hidden.swapaxes(0, 1))
+        return x + self.up(hidden.swapaxes(0, 1), colours)
 
     def init_cache(self, blank: jax.Array, width: int, context: Context) -> RowLSTMCache:
         batch, margin = len(blank), self.kernel - 1
@@ -67,20 +79,23 @@ class ResidualRowLSTM(ResidualLayer):
 
     def at(self, place: Place, cache: RowLSTMCache, x: jax.Array) -> tuple[RowLSTMCache, jax.Array]:
         inputs = self.inputs.write(cache.inputs, x[:, None], place)
-        gates = self.inputs.at(place, inputs) + cache.bias
+        gates = self.inputs.at(place, inputs) + place.part(cache.bias)
         start = (0, (place.row + 1) % 2, place.column, 0)
         size = (len(x), 1, self.kernel, self.channels)
         above = jax.lax.dynamic_slice(cache.hidden, start, size).reshape(len(x), -1)
         cell = jax.lax.dynamic_index_in_dim(cache.cells, place.column, axis=1, keepdims=False)
-        hidden, cell = lstm(gates + above @ self.recurrent, cell)
+        part, cell_part = lstm(gates + above @ place.part(self.recurrent), place.part(cell))
         start = (0, place.row % 2, place.column + self.kernel // 2, 0)
+        size = (len(x), 1, 1, self.channels)
+        hidden = jax.lax.dynamic_slice(cache.hidden, start, size)
+        hidden, cell = place.put(hidden, part[:, None, None]), place.put(cell, cell_part)
         cache = RowLSTMCache(
             inputs=inputs,
-            hidden=jax.lax.dynamic_update_slice(cache.hidden, hidden[:, None, None], start),
+            hidden=jax.lax.dynamic_update_slice(cache.hidden, hidden, start),
             cells=jax.lax.dynamic_update_slice(cache.cells, cell[:, None], (0, place.column, 0)),
             bias=cache.bias,
         )
-        return cache, x + self.up(hidden)
+        return cache, x + self.up.at(place, hidden[:, 0, 0])
 
     def _windows(self, hidden: jax.Array) -> jax.Array:
         """Each pixel's neighbours: `[batch, width, channels]` -> `[.., kernel * channels]`."""
@@ -107,7 +122,9 @@ class RowLSTM(PixelNetwork):
         . . x p . . .
 
     The default size is that of the paper's model of CIFAR-10. Decoding keeps two rows. Accepts
-    orderings with a grid. A step with several variables shows all its channels together.
+    orderings with a grid. A step with several variables shows all its channels together;
+    where each colour of a pixel is a step, channels and gates stand in as many groups, and all but
+    the hidden states of other pixels are masked as in `PixelCNN` (Section 3.4).
 
     Attributes:
       layers: of LSTM.
@@ -131,9 +148,11 @@ class RowLSTM(PixelNetwork):
 
     def layer_reach(self, ordering: Ordering) -> np.ndarray:
         (up, left), half = up_and_left(ordering), self.kernel // 2
-        return (up >= 0) & (-half * up <= left) & (left <= half * (up + 1))
+        near = (up >= 0) & (-half * up <= left) & (left <= half * (up + 1))
+        return near & np.tri(ordering.length, dtype=bool)  # in the pixel itself: colours in order
 
     def check(self, ordering: Ordering) -> None:
-        image_grid(self, ordering)
+        image_grid(self, ordering, ordering.channels)
         check_positive(layers=self.layers, channels=self.channels, head_channels=self.head_channels)
         check_kernels(first_kernel=self.first_kernel, kernel=self.kernel)
+        check_colours(ordering, channels=self.channels, head_channels=self.head_channels)

@@ -14,6 +14,8 @@ Unit = Literal[
     "bits/dim", "bits/character", "bits/sample", "bits/pitch",
 ]  # fmt: skip
 
+NOT_TIMED = "a GPU; not timed"
+
 
 @dataclasses.dataclass(frozen=True)
 class Published:
@@ -49,9 +51,9 @@ class Recipe:
 
     Attributes:
       experiment: what is trained, on which data, and how; the harness gives it a folder.
-      paper: of the architecture, with its arXiv number.
+      paper: of the architecture, with its arXiv number; "after" it where the size is ours.
       expect: hardware, and the time that training takes on it.
-      published: the figure to compare with; None where none was found.
+      published: the figure of this network; None where none was found.
     """
 
     experiment: Experiment

@@ -5,6 +5,11 @@ enwik8 as bytes, text8 as letters and spaces. 90 million train, 5 million valida
 million test. They are scored in windows of 512 side by side, so that a character sees 255 before it
 in the mean; the papers score each character with all the context that their network takes, which is
 worth a few hundredths of a bit.
+
+`our_transformer` is no network of a paper. Nearest is the T12 of arXiv 1808.04444 (1.18 on text8,
+1.11 on enwik8): 12 layers of 512 with 2,048 hidden units, too, but 44 million parameters with
+learned positions in every layer, dropout of 0.55, auxiliary losses and 4 million steps, where ours
+has rotary positions, dropout of 0.1, one loss and 400,000 steps.
 """
 
 import dataclasses
@@ -19,7 +24,7 @@ import ar_jax as ar
 from ar_jax import conditionals
 from ar_jax.data import Chunks, Splits, contiguous_split
 from ar_jax.training import AdamW, Cosine, Training
-from experiments.recipes.base import Benchmark, MadeUp, Published, Recipe
+from experiments.recipes.base import NOT_TIMED, Benchmark, MadeUp, Recipe
 from experiments.shakespeare_transformer import SampleText
 from experiments.text import ByteExperiment
 
@@ -90,8 +95,8 @@ def characters(
     return Wikipedia(name=name, model=model, training=training, batch_size=64, folder=Path())
 
 
-def benchmark(name: Literal["text8", "enwik8"], transformer: float) -> Benchmark:
-    """A text, with the published figure of the character transformer of 12 layers."""
+def benchmark(name: Literal["text8", "enwik8"]) -> Benchmark:
+    """A text, with networks of our own sizes."""
     attention = conditionals.Transformer(
         layers=12, width=512, heads=8, hidden=2048, dropout=0.1,
         positions=conditionals.Rotary(),
@@ -100,15 +105,15 @@ def benchmark(name: Literal["text8", "enwik8"], transformer: float) -> Benchmark
     return Benchmark(
         name,
         "the last 5 million characters, in windows of 512, where the papers see more before; the "
-        "5 million before them chose",
+        "5 million before them chose; our_transformer is not the T12 of arXiv 1808.04444: rotary "
+        "positions, dropout of 0.1, no auxiliary losses, a tenth of its steps",
         "bits/character",
         {
-            "transformer": Recipe(
-                characters(name, attention, 512), "arXiv 1808.04444", "8 A100, half a day",
-                Published(transformer, "arXiv 1808.04444"),
+            "our_transformer": Recipe(
+                characters(name, attention, 512), "after arXiv 1706.03762, 2104.09864", NOT_TIMED
             ),
             "mamba": Recipe(
-                characters(name, state_space, 512), "arXiv 2312.00752", "8 A100, a day"
+                characters(name, state_space, 512), "after arXiv 2312.00752", NOT_TIMED
             ),
         },
         variables=1,
@@ -116,6 +121,6 @@ def benchmark(name: Literal["text8", "enwik8"], transformer: float) -> Benchmark
 
 
 BENCHMARKS: Mapping[str, Benchmark] = {
-    "text8": benchmark("text8", 1.18),
-    "enwik8": benchmark("enwik8", 1.11),
+    "text8": benchmark("text8"),
+    "enwik8": benchmark("enwik8"),
 }

@@ -35,3 +35,18 @@ def masked_convolution() -> Callable[..., jax.Array]:
         return convolved + p["bias"]
 
     return convolve
+
+
+@pytest.fixture
+def masked_colours() -> Callable[[Any, int], np.ndarray]:
+    """Weights of a pixel's own inputs `[inputs, outputs]`: 0 from a later colour (type B)."""
+
+    def mask(kernel: Any, colours: int) -> np.ndarray:
+        masked = np.array(kernel)
+        for i in range(len(masked)):
+            for o in range(masked.shape[1]):
+                if i * colours // len(masked) > o * colours // masked.shape[1]:
+                    masked[i, o] = 0
+        return masked
+
+    return mask

@@ -113,6 +113,18 @@ def test_work_is_counted_as_it_is():
     assert decoding_work(model) == (33, 33)
 
 
+def test_without_direct_connections_all_is_seen_by_a_unit_for_each_step():
+    """MADE 3-4-3: 3 x 4 + 4 x 3 multiply-adds; 8,000 units see all of 784 pixels, 5 of 6 not."""
+    made = MADE(hidden=(4,), direct=False)
+    assert decoding_work(AutoregressiveModel(Raster((3,)), made, Bernoulli())) == (24, 24)
+    pixels = Permutation.random((784,))
+    wide = MADE(hidden=(8000,), direct=False)
+    np.testing.assert_array_equal(wide.visible(pixels), np.tri(784, k=-1, dtype=bool))
+    seen = MADE(hidden=(5,), direct=False).visible(Raster((6,)))
+    # Degrees 0, 1, 2, 3, 4: the last step sees what the one before it does.
+    np.testing.assert_array_equal(seen.sum(axis=1), [0, 1, 2, 3, 4, 4])
+
+
 def test_hidden_layers_that_make_no_network_are_refused():
     for made, expected in (
         (

@@ -110,7 +110,7 @@ def test_a_published_figure_stands_as_in_its_paper(figure, expected):
 
 def test_a_selection_is_trained_kept_shown_and_verified(tmp_path, tfds_folder):
     place = Folder(tmp_path, tfds_folder)
-    names = ["power/made", "miniboone/maf"]
+    names = ["power/made_1x100", "miniboone/maf_1x512"]
     command = ["likelihood", "train", *names, "--debug", "--seeds", "3"]
     first = place.start(*command)
     assert first.returncode == 0, first.stderr
@@ -141,13 +141,13 @@ def test_a_selection_is_trained_kept_shown_and_verified(tmp_path, tfds_folder):
         place.run("likelihood", "compare", names[0], "power/maf", "--folder", str(folder))
     verified = place.run("likelihood", "verify", "--folder", str(folder))
     assert verified.count("as recorded") == 2
-    weights = records["power/made"].with_suffix(".npz")
+    weights = records["power/made_1x100"].with_suffix(".npz")
     with np.load(weights) as arrays:
         changed = {name: 1.001 * arrays[name] for name in arrays.files}
     np.savez(weights, **changed)
     with pytest.raises(SystemExit, match="expected the recorded figures, got others for power/m"):
         place.run("likelihood", "verify", "--folder", str(folder))
-    path = records["power/made"]
+    path = records["power/made_1x100"]
     path.write_text(
         path.read_text(encoding="utf-8").replace('"batch_size": 16', '"batch_size": 17'),
         encoding="utf-8",
@@ -161,7 +161,7 @@ def test_a_selection_is_trained_kept_shown_and_verified(tmp_path, tfds_folder):
 
 
 def test_a_selection_that_fails_in_part_is_shown_in_part(place):
-    command = ["likelihood", "train", "power/made", "cifar10/pixelsnail"]
+    command = ["likelihood", "train", "power/made_1x100", "cifar10/pixelsnail"]
     command += ["--debug", "--training.steps", "10", "--folder", "partly"]
     finished = place.start(*command, "--model.conditional.hidden", "8")
     assert "finished" in finished.stdout
@@ -169,16 +169,16 @@ def test_a_selection_that_fails_in_part_is_shown_in_part(place):
     assert "--model.conditional.hidden" in finished.stderr
     assert "the same command goes on" not in finished.stderr
     assert finished.returncode != 0
-    assert "| made (changed) |" in (place.folder / "partly" / "README.md").read_text(
+    assert "| made_1x100 (changed) |" in (place.folder / "partly" / "README.md").read_text(
         encoding="utf-8"
     )
 
 
 def recorded(**changes):
-    """A record of power/made."""
+    """A record of power/made_1x100."""
     record = Record(
-        name="power/made", seed=0, arguments=[], command="python", device="1 x cpu", parameters=1,
-        training_cpu_seconds=1.0,
+        name="power/made_1x100", seed=0, arguments=[], command="python", device="1 x cpu",
+        parameters=1, training_cpu_seconds=1.0,
         likelihood=Likelihood(1.0, 0.1, variables=6, count=9, split="test", kind="exact"),
         configuration={"class": "UciTable"}, metrics=[{"step": 1}],
     )  # fmt: skip
@@ -188,11 +188,11 @@ def recorded(**changes):
 @pytest.mark.parametrize(
     ("name", "arguments", "changed"),
     [
-        ("power/made", [], False),
-        ("power/made", ["--training.seed", "3"], False),
-        ("power/made", ["--data.dir", "elsewhere"], False),
-        ("power/made", ["--table", "gas"], True),
-        ("power/made", ["--training.optimizer.learning-rate", "0.1"], True),
+        ("power/made_1x100", [], False),
+        ("power/made_1x100", ["--training.seed", "3"], False),
+        ("power/made_1x100", ["--data.dir", "elsewhere"], False),
+        ("power/made_1x100", ["--table", "gas"], True),
+        ("power/made_1x100", ["--training.optimizer.learning-rate", "0.1"], True),
         ("text8/mamba", ["--name", "enwik8"], True),
         ("chorales/lstm", ["--data.path", "chorales.npz"], False),
     ],
@@ -221,7 +221,7 @@ def test_a_result_without_its_configuration_or_metrics_is_refused(field, tmp_pat
 
 def test_a_record_of_another_seed_is_refused(tmp_path):
     recorded(seed=1).write(tmp_path / "seed=0.json")
-    with pytest.raises(ValueError, match="expected the record of power/made, seed 1"):
+    with pytest.raises(ValueError, match="expected the record of power/made_1x100, seed 1"):
         Record.read(tmp_path / "seed=0.json")
 
 
@@ -229,11 +229,14 @@ def test_a_record_of_another_seed_is_refused(tmp_path):
     ("arguments", "message"),
     [
         (["train", "power/mode"], "recipes: expected some of"),
-        (["train", "power/made", "power/made"], "recipes: expected each once"),
-        (["train", "power/made", "--training.seed", "5"], "(--seeds sets training.seed)"),
+        (["train", "power/made_1x100", "power/made_1x100"], "recipes: expected each once"),
+        (["train", "power/made_1x100", "--training.seed", "5"], "(--seeds sets training.seed)"),
         (["page", "--folder", "nowhere"], "folder: expected one with records, got nowhere"),
-        (["power/made"], "data.dir: expected the folder of the tables, got none"),
-        (["power/made", "--data.dir", "nowhere"], "expected nowhere/power/data.npy, got no such"),
+        (["power/made_1x100"], "data.dir: expected the folder of the tables, got none"),
+        (
+            ["power/made_1x100", "--data.dir", "nowhere"],
+            "expected nowhere/power/data.npy, got no such",
+        ),
         (["text8/mamba"], "data.path: expected text8, got none"),
         (["text8/mamba", "--data.path", "note.txt"], "note.txt: expected the 100,000,000 chara"),
         (["jsb_chorales/tcn"], "data.path: expected jsb-chorales-quarter.json"),
