@@ -8,6 +8,7 @@ python -m experiments.likelihood train dynamic_mnist/made dynamic_mnist/nade --s
 python -m experiments.likelihood page --folder runs/likelihood    the page of your own runs
 python -m experiments.likelihood verify                           figures again, from their weights
 python -m experiments.likelihood compare BENCHMARK/A BENCHMARK/B  how far apart, and how sure
+python -m experiments.likelihood sizes                            counts and traces all at full size
 
 `train` works off a selection, each run in a process of its own; options that it does not know go to
 every run, such as --debug. The same command goes on where it stopped. Of each finished run it
@@ -18,8 +19,10 @@ from records alone; one without configuration or metrics is refused. `verify` sa
 could not compute again, for want of weights or data; files of one's own are looked for where the
 record's command names them.
 
-Recipes are after the papers, for accelerators, but for those whose name ends in seconds: these are
-the CPU-seconds of two cores that they may take, turned into a number of steps.
+Recipes are the networks of their papers, for accelerators, unless they say "after" them or "our";
+those whose name ends in a number of seconds may take so many CPU-seconds of two cores, turned into
+a number of steps. A published figure stands beside its own network only; what could not be verified
+of that network, its column says.
 """
 
 import argparse
@@ -41,7 +44,7 @@ from experiments.figures import draw_benchmark
 from experiments.kept import read_scores, read_weights, rounded, weights_file, write_scores
 from experiments.launch import Run, check_distinct, named, work_off
 from experiments.paired import difference
-from experiments.recipes import BENCHMARKS, RECIPES, Benchmark
+from experiments.recipes import BENCHMARKS, RECIPES, Benchmark, sizes
 from experiments.run import (
     AS_RECORDED,
     check_writable,
@@ -368,6 +371,13 @@ def recipes(arguments: list[str]) -> None:
             console.print(f"  {model}: {escape(str(recipe))}", highlight=False)
 
 
+def measure(arguments: list[str]) -> None:
+    """Counts and traces all recipes at full size, in some minutes."""
+    path = parse(Place(), arguments, f"{PROGRAM} sizes").folder / "sizes.json"
+    write(path, sizes.to_json(sizes.measure(RECIPES)))
+    Console().print(f"Wrote {path}", highlight=False)
+
+
 def render(folder: Path) -> None:
     """Writes the page of the records of a folder."""
     found = Place(folder).records
@@ -377,6 +387,8 @@ def render(folder: Path) -> None:
             path: record for path, record in found.items() if record.name.startswith(f"{name}/")
         }
         parts += section(folder, name, benchmark, here)
+    if (measured := folder / "sizes.json").exists():
+        parts += [SIZES, sizes.table(RECIPES, sizes.read(measured))]
     path = folder / "README.md"
     write(path, "\n\n".join(parts) + "\n")
     print(f"Wrote {path}")
@@ -393,6 +405,15 @@ bits. Two figures on the same examples differ by more or less than their errors 
 compare`. CPU-seconds are of the process, and count all of training: compiling and
 the looks at the validation split, too. Published figures are of others, mostly from GPUs; models
 without a figure of ours have a recipe that was not run."""
+
+
+SIZES = f"""\
+## Sizes
+
+All recipes at full size, by `{PROGRAM} sizes`: counted and traced, not run. A training step holds
+its state (parameters, their average, the optimizer's means, and the gradient, in float32) and what
+the forward pass of the whole batch keeps for the backward pass, as traced; a compiler keeps less,
+and several devices or `micro_batches` share it out."""
 
 
 def section(
@@ -490,6 +511,12 @@ if __name__ == "__main__":
         folder = Path("runs/likelihood") / word / "seed=0"
         main(dataclasses.replace(recipe.experiment, folder=folder), f"{word}. {recipe}", word)
     else:
-        verbs = {"page": page, "recipes": recipes, "train": train, "verify": verify}
-        verbs["compare"] = compare
+        verbs = {
+            "page": page,
+            "recipes": recipes,
+            "sizes": measure,
+            "train": train,
+            "compare": compare,
+            "verify": verify,
+        }
         dispatch(PROGRAM, verbs, "page", __doc__ or "", sys.argv[1:])

@@ -13,6 +13,7 @@ import numpy as np
 
 import ar_jax as ar
 from ar_jax.training import init_state, make_train_step
+from ar_jax.training.step import log_prob
 from experiments.recipes.base import Recipe
 from experiments.run import Experiment
 
@@ -35,7 +36,7 @@ class Size:
 def example(model: Any, batch_size: int = 1) -> dict[str, Any]:
     """A batch of zeros of the shapes that a model takes."""
     dtype = getattr(getattr(model, "head", None), "dtype", np.float32)  # a flow has no head
-    batch = {"x": np.zeros((batch_size, *model.ordering.event), dtype)}
+    batch: dict[str, Any] = {"x": np.zeros((batch_size, *model.ordering.event), dtype)}
     match getattr(model, "context", None):
         case ar.contexts.ClassLabel():
             batch["y"] = np.zeros(batch_size, np.int32)
@@ -63,13 +64,17 @@ def size(experiment: Experiment) -> Size:
     def kept(params: Any, key: jax.Array) -> Any:
         def loss(params: Any) -> jax.Array:
             narrow = jax.tree.map(lambda p: p.astype(training.precision), params)
-            rngs = {"dropout": key}
-            return model.apply({"params": narrow}, batch["x"], batch.get("y"), rngs=rngs).mean()
+            return log_prob(model, {"params": narrow}, batch, rngs={"dropout": key}).mean()
 
         return jax.vjp(loss, params)[1]
 
     backward = jax.eval_shape(kept, state.params, jax.random.key(0))
     return Size(_count(state.params), _bytes(state) + _bytes(state.params), _bytes(backward))
+
+
+def measure(recipes: Mapping[str, Recipe]) -> dict[str, Size]:
+    """Those of recipes, by their names."""
+    return {name: size(recipe.experiment) for name, recipe in recipes.items()}
 
 
 def table(recipes: Mapping[str, Recipe], sizes: Mapping[str, Size]) -> str:

@@ -12,7 +12,6 @@ from contextlib import redirect_stdout
 from pathlib import Path
 
 import h5py
-import jax
 import numpy as np
 import pytest
 
@@ -39,12 +38,16 @@ MADE_UP |= {"hepmass", "miniboone", "bsds300", "jsb_chorales"}
 """Benchmarks whose data --debug generates."""
 
 
+SAME_WITH_DEBUG = ("_2x100", "_2x512", "_1x1024", "_2x1024")
+"""The rest of a table's grid, whose smallest networks run."""
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, tfds_folder):
     return Folder(tmp_path_factory.mktemp("likelihood"), tfds_folder)
 
 
-@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("name", [n for n in RECIPES if not n.endswith(SAME_WITH_DEBUG)])
 def test_a_recipe_runs_with_debug(name, place, monkeypatch):
     monkeypatch.chdir(place.folder)
     monkeypatch.setenv("TFDS_DATA_DIR", place.environment["TFDS_DATA_DIR"])
@@ -67,22 +70,6 @@ def test_a_recipe_runs_with_debug(name, place, monkeypatch):
     assert (record.likelihood.split == "generated data") == (benchmark in MADE_UP)
     assert record.changed  # so that no page takes it for the recipe's
     assert list(folder.glob("samples.*"))
-
-
-def test_the_networks_have_the_papers_sizes():
-    """59 and 152 million parameters: arXiv 1904.10509; 10.65: nanoGPT, without our contexts."""
-    published = {
-        "cifar10/sparse_transformer": 59e6,
-        "imagenet64/sparse_transformer": 152e6,
-        "shakespeare/nanogpt_gpu": 10.65e6,
-    }
-    for name, expected in published.items():
-        model = RECIPES[name].experiment.model
-        x = np.zeros((1, *model.ordering.event), np.int32)
-        y = np.zeros((1, 1), np.int32) if name.startswith("shakespeare") else None
-        shapes = jax.eval_shape(model.init, jax.random.key(0), x, y)
-        parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
-        assert parameters == pytest.approx(expected, rel=0.025)
 
 
 @pytest.mark.parametrize(
