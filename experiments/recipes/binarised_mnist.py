@@ -5,11 +5,11 @@ The two are different data sets: the fixed one has 50,000 images to train, 10,00
 5,000 validate; the 10,000 test images are binarised five times, by seeds that never change, and the
 figure is the mean. The fixed one is TFDS's binarized_mnist.
 
-Sizes, epochs and rates are those of pytorch-generative, which published most of the figures. Its
-FVSBN, NADE, MADE (without direct connections, in a random order of the pixels) and PixelCNN are
-these networks; its Gated PixelCNN (with skips to the output), PixelSNAIL (with residuals of its
-own) and ImageGPT (with a convolution in front and doubled residuals) are others than their papers',
-which are here.
+Sizes, epochs and rates are those of pytorch-generative, which published most of the figures, but
+for the Diagonal BiLSTM and PixelCNN++. Its FVSBN, NADE, MADE (without direct connections, in a
+random order of the pixels) and PixelCNN are these networks; its Gated PixelCNN (with skips to the
+output), PixelSNAIL (with residuals of its own) and ImageGPT (with a convolution in front and
+doubled residuals) are others than their papers', which are here.
 """
 
 import dataclasses
@@ -102,9 +102,7 @@ def adam(learning_rate: float = 1e-3, decay: float = 1.0) -> Adam:
 
 @dataclasses.dataclass(frozen=True)
 class Architecture:
-    """A network of the literature, pixel by pixel, and how pytorch-generative trains its own.
-
-    Where its network is another one, no figure of it is given.
+    """A network of the literature, pixel by pixel, and how it is trained.
 
     Attributes:
       conditional: of the pixels.
@@ -165,16 +163,16 @@ ARCHITECTURES = {
         dynamic=generative(84.87),
     ),
     "pixelcnn": Architecture(
-        conditionals.PixelCNN(blocks=15, channels=16), "arXiv 1601.06759", batch_size=256,
+        conditionals.PixelCNN(blocks=15, channels=16), "after arXiv 1601.06759", batch_size=256,
         dynamic=generative(81.45),
     ),
     "gated_pixelcnn": Architecture(
-        conditionals.GatedPixelCNN(layers=10, channels=128), "arXiv 1606.05328",
+        conditionals.GatedPixelCNN(layers=10, channels=128), "after arXiv 1606.05328",
         optimizer=adam(decay=0.9999),
     ),
     "diagonal_bilstm": Architecture(
-        conditionals.DiagonalBiLSTM(layers=7, channels=16), "arXiv 1601.06759", batch_size=16,
-        static=Published(79.20, "arXiv 1601.06759", "7 layers; its size and training unverified"),
+        conditionals.DiagonalBiLSTM(layers=7, channels=16), "arXiv 1601.06759", 100, adam(), 16,
+        static=Published(79.20, "arXiv 1601.06759", "7 layers, h = 16; by RMSProp"),
     ),
     "pixelcnn_plus_plus": Architecture(
         conditionals.PixelCNNPlusPlus(blocks=3, channels=64, scales=2), "after arXiv 1701.05517"

@@ -183,7 +183,7 @@ def imagenet(
             "pixelcnn_plus_plus": Recipe(
                 trained(pixel_by_pixel(side, conditionals.PixelCNNPlusPlus(dropout=0.0)), 64,
                         PLUS_PLUS),
-                "arXiv 1701.05517", NOT_TIMED,
+                "after arXiv 1701.05517", NOT_TIMED,
             ),
             "pixelsnail": Recipe(
                 trained(pixel_by_pixel(side, conditionals.PixelSNAIL(dropout=0.0), 32), 64,
@@ -191,9 +191,7 @@ def imagenet(
                 "arXiv 1712.09763", NOT_TIMED, snail,
             ),
             "image_transformer": Recipe(
-                trained(channel_by_channel(
-                    side, of_values(0.1)
-                ), 32, ATTENTION),
+                trained(channel_by_channel(side, of_values(0.1)), 32, ATTENTION),
                 "arXiv 1802.05751", NOT_TIMED, image,
             ),
             "sparse_transformer": Recipe(
@@ -222,14 +220,12 @@ BENCHMARKS = {
                 "arXiv 1712.09763", NOT_TIMED, Published(2.85, "arXiv 1712.09763", CODE),
             ),
             "image_transformer": Recipe(
-                on(Cifar10, channel_by_channel(
-                    32, of_values(0.3)
-                ), 200_000, 32, ATTENTION),
+                on(Cifar10, channel_by_channel(32, of_values(0.3)), 200_000, 32, ATTENTION),
                 "arXiv 1802.05751", NOT_TIMED,
                 Published(2.90, "arXiv 1802.05751",
                           "one of 256 values; all 50,000 images trained (its code)"),
             ),
-            "image_transformer_of_logistics": Recipe(
+            "image_transformer_dmol": Recipe(
                 on(Cifar10, pixel_by_pixel(32, OF_LOGISTICS), 200_000, 64, ATTENTION),
                 "arXiv 1802.05751", "8 P100, four days (its code)",
                 Published(2.90, "arXiv 1802.05751",
