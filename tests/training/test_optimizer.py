@@ -10,7 +10,7 @@ import pytest
 from ar_jax.training import SGD, Adam, AdamW, Constant, Cosine, Exponential, Linear, Lion, Muon
 
 OPTIMIZERS = [SGD(), Adam(), AdamW(), Lion(), Muon()]
-SCHEDULES = [Cosine(), Linear(), Constant(), Exponential()]
+SCHEDULES = [Cosine(), Linear(), Constant(), Exponential(decay=1.0)]
 
 
 def named(value):
