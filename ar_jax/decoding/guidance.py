@@ -67,7 +67,8 @@ class GuidedSampler(Wrapper):
         towards, away = jnp.split(x, 2)
         # What y excludes stays so; what n alone excludes is not made certain.
         step = jnp.where(jnp.isinf(towards) | jnp.isinf(away), 0, towards - away)
-        limit = jnp.finfo(x.dtype).max / 4  # a sum of such, or a difference, does not overflow
-        far = jnp.clip(jnp.where(step == 0, 0, self.scale * step), -limit, limit)
-        guided = towards + far.astype(x.dtype)
+        # The largest scale by which no step, and no difference of two, overflows.
+        longest = jnp.maximum(jnp.abs(step).max(axis=-1, keepdims=True), 1)
+        limit = jnp.finfo(x.dtype).max / 4 / longest
+        guided = towards + jnp.clip(self.scale, -limit, limit) * step
         return jnp.concatenate([guided, guided])
