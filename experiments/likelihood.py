@@ -455,7 +455,7 @@ def shown_figure(benchmark: Benchmark, record: Record) -> tuple[float, float]:
 def published(benchmark: Benchmark) -> dict[str, float]:
     """The figures of others, by the names of their models."""
     found = {name: recipe.published for name, recipe in benchmark.recipes.items()}
-    found |= {"the best found": benchmark.best}
+    found |= dict(benchmark.others)
     return {name: other.figure for name, other in found.items() if other}
 
 
@@ -466,8 +466,8 @@ def table(benchmark: Benchmark, name: str, records: Iterable[Record]) -> str:
         "| CPU-seconds | seed, device | command |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
-    if best := benchmark.best:
-        rows.append(f"| the best found | {best.rounded} | {best.where} | | | | | | |")
+    for title, other in benchmark.others.items():
+        rows.append(f"| {title} (no recipe) | {other.rounded} | {other.where} | | | | | | |")
     found = list(records)
     for model, recipe in benchmark.recipes.items():
         others = recipe.published

@@ -76,8 +76,8 @@ class Benchmark:
       unit: of the figures.
       recipes: by name.
       variables: that a figure is about; 0 stands for all of an event.
-      best: the best published figure that was found, by whichever model; None where that of a
-        recipe is.
+      others: published figures of models that have no recipe, by their names: the best that was
+        found is among them, where it is not that of a recipe.
     """
 
     title: str
@@ -85,7 +85,7 @@ class Benchmark:
     unit: Unit
     recipes: Mapping[str, Recipe]
     variables: int = 0
-    best: Published | None = None
+    others: Mapping[str, Published] = dataclasses.field(default_factory=dict)
 
     def figure(self, found: Likelihood) -> tuple[float, float]:
         """The mean and its standard error in the benchmark's unit."""
