@@ -118,24 +118,22 @@ def kill_runs(kills: int, seed: int, place: Path) -> dict[str, Any]:
         process.start()
         return process
 
-    def finish(folder: Path) -> float:
-        began = time.monotonic()
-        process = start(folder)
+    def finish(folder: Path) -> tuple[float, float]:
+        """Seconds until the first record, and from the last one to the end."""
+        began, process = time.monotonic(), start(folder)
+        wait(process, until=lambda: recorded(folder))
+        first = time.monotonic()
+        wait(process, until=lambda: ended(folder))
+        last = time.monotonic()
         process.join()
         assert process.exitcode == 0, f"{folder}.log"
-        return time.monotonic() - began
+        return first - began, time.monotonic() - last
 
     whole = place / "whole"
     finish(place / "compiles")
-    seconds = finish(whole)
+    starting, reporting = finish(whole)
     expected = end(whole)
-    lasts = {
-        "start": 0.5 * seconds,
-        "step": 0.05,
-        "save": 0.02,
-        "end": 0.3,
-        "report": 0.4 * seconds,
-    }
+    lasts = {"start": starting, "step": 0.05, "save": 0.02, "end": 0.3, "report": reporting}
 
     folders, dead, resumed, saving = [place / "0"], Counter[str](), 0, 0
     while sum(dead.values()) < kills:
@@ -151,7 +149,7 @@ def kill_runs(kills: int, seed: int, place: Path) -> dict[str, Any]:
             wait(process, until=lambda: unfinished(folder) - stale)  # noqa: B023
         if moment == "report":
             wait(process, until=lambda: ended(folder))  # noqa: B023
-        process.join(rng.uniform(0, seconds * lasts[moment]))
+        process.join(rng.uniform(0, lasts[moment]))
         process.kill()
         process.join()
         if process.exitcode == -signal.SIGKILL:
@@ -161,6 +159,7 @@ def kill_runs(kills: int, seed: int, place: Path) -> dict[str, Any]:
         else:  # the end came first
             assert process.exitcode == 0, f"{folder}.log"
             folders.append(place / str(len(folders)))
+        print(f"{sum(dead.values())} kills, {len(folders)} runs", flush=True)
     finish(folders[-1])
     for folder in folders:
         found = end(folder)
