@@ -315,7 +315,8 @@ def page(results: Mapping[str, Any], given: Comparison, arguments: Sequence[str]
     parts = [
         "# Classification by Bayes' rule",
         f"`{command}` made this page. {given.test:,} test images, a uniform prior; "
-        "± one standard error. One seed: what differs by little may be chance.",
+        "± one standard error (images taken as independent; of AUROC by DeLong's method). "
+        "One seed: what differs by little may be chance.",
         "## Both ways",
         "p(y | x) of binarised MNIST. *generative*: p(x | y) by a transformer over patches, and "
         "Bayes' rule: an image is scored under ten classes. *discriminative*: the same transformer "

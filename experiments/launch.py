@@ -40,7 +40,10 @@ from rich.table import Table
 from experiments.terminal import printing
 
 PROGRAM = "python -m experiments.launch"
-OTHERS = ("launch", "likelihood", "zoo", "orderings", "tables", "gpt2")
+OTHERS = (
+    "launch", "likelihood", "zoo", "orderings", "tables", "gpt2", "compression",
+    "generative_classification",
+)  # fmt: skip
 """Programs that are no experiment, or several."""
 
 REFUSED = 2

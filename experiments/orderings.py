@@ -290,7 +290,8 @@ def render(folder: Path) -> None:
     parts = [
         "# One network under every ordering",
         f"`{PROGRAM}` made this page, `{PROGRAM} DATA/ORDERING` trains one model. Seed 0 each, "
-        f"{', '.join(sorted(device))}; test split, exact, nats an event ± standard error. The same "
+        f"{', '.join(sorted(device))}; test split, exact, nats an event ± standard error "
+        "(events taken as independent). The same "
         "test events throughout. One seed: what differs by little may be chance.",
         "Any order of the variables makes p(x) a product of conditionals, and any of them could be "
         "learned exactly; how easily, and what a half-drawn sample looks like, depends on it.",

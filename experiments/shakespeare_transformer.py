@@ -164,7 +164,7 @@ class UnseenShakespeare(Shakespeare):
     The checkpoint is chosen by 60,000 characters before it, which do not train.
     """
 
-    tested_on: ClassVar[str] = "nanoGPT's validation part, which chose nothing"
+    tested_on: ClassVar[str] = "nanoGPT's validation part, which chose no checkpoint"
 
     @cached_property
     def splits(self) -> Splits[Chunks]:

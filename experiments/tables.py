@@ -343,8 +343,9 @@ is added to them and how they are dealt out stands at the top of its file.
 Exact log-likelihoods of test rows, in nats a row of standardised columns (the higher the better),
 with the standard error of their mean: over whole days for the loads, which were drawn from one year
 at random, and do not correlate with the next one drawn (it is the error of that year's days, and
-says nothing of another year). *Behind the best* is the mean difference of the same rows, with its
-own error; one seed of each: what another would change is not in it. CPU-seconds are those of all
+says nothing of another year), over rows taken as independent for the others, although folds share
+training rows: too small. *Behind the best* is the mean difference of the same rows, with its own
+error; one seed of each: what another would change is not in it. CPU-seconds are those of all
 folds: of a density all of training, compiling and the looks at the validation split, too; of a
 mixture the whole search. Seed 0."""
 
