@@ -186,7 +186,7 @@ def test_parts_that_follow_no_other_order_are_refused(parts, message):
     ("order", "message"),
     [
         (np.zeros((16, 4), int), "order: expected each of 0 ... 3 once in each row"),
-        (np.zeros((16, 4)), "order: expected integers 0 ... 3, got dtype float32"),
+        (np.zeros((16, 4)), "order: expected integers 0 ... 3, got dtype float64"),
         (np.tile(np.arange(4), (3, 1)), r"order: expected shape \[16, 4\], got \[3, 4\]"),
     ],
 )
