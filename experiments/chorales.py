@@ -101,7 +101,7 @@ class Chorales(Experiment):
         check_shape(f"{path}, pitch", pitch, ("steps", VOICES))
         check_integers(f"{path}, pitch", pitch, 0, PITCHES - 1)
         pieces = split_pieces(f"{path}, lengths", pitch.astype(np.int32), arrays["lengths"])
-        parts = without_doublets(deal_pieces(path, pieces))
+        parts = without_doublets(path, deal_pieces(path, pieces))
         return windows_of_pieces(path, parts, WINDOW, self.debug)
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
@@ -116,11 +116,14 @@ class Chorales(Experiment):
         return path
 
 
-def without_doublets(parts: Splits[list[np.ndarray]]) -> Splits[list[np.ndarray]]:
+def without_doublets(path: str, parts: Splits[list[np.ndarray]]) -> Splits[list[np.ndarray]]:
     """Leaves out pieces that validate or test, and are known from a part or a piece before.
 
     A piece is known if half of its stretches of two bars, or half of the other's, are the same up
     to transposition: the collection holds several chorales in two keys, or from two sources.
+
+    Raises:
+      ValueError: when no piece is left to validate or to test.
     """
     known, kept = [stretches(piece) for piece in parts.train], []
     for part in (parts.validation, parts.test):
@@ -130,6 +133,12 @@ def without_doublets(parts: Splits[list[np.ndarray]]) -> Splits[list[np.ndarray]
             if not any(2 * len(own & other) >= min(len(own), len(other)) > 0 for other in known):
                 kept[-1].append(piece)
             known.append(own)
+    for name, part in zip(("validation", "test"), kept, strict=True):
+        if not part:
+            raise ValueError(
+                f"{path}: expected pieces in the {name} part that are not those of another part in "
+                "some key, got none; give more pieces"
+            )
     return Splits(parts.train, *kept)
 
 

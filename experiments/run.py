@@ -489,10 +489,16 @@ def check_folder(folder: Path, config: Any) -> None:
     recorded = read_json(path)
     if recorded is None and not (folder / "run.json").exists():
         raise FileExistsError(f"{other}, whose {path.name} is damaged; name another with --folder")
-    for name, before, given in differences(recorded or {}, json.loads(to_json(config))):
+    given = json.loads(to_json(config))
+    kind = recorded.get("class") if isinstance(recorded, dict) else None
+    if recorded is not None and kind != given["class"]:
+        raise FileExistsError(
+            f"{other}, which holds a run of another (see its {path.name}); name another with --folder"
+        )
+    for name, before, now in differences(recorded or {}, given):
         raise FileExistsError(
             f"{other}, which holds a run of another (see its {path.name}: {name} is {before}, not "
-            f"{given}); name another with --folder"
+            f"{now}); name another with --folder"
         )
     if ended and not saved:
         raise FileExistsError(

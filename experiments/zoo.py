@@ -233,7 +233,7 @@ def write_data(zoo: Zoo) -> None:
     for kind, data in ((Shakespeare, zoo.data), (Speech, Recordings(zoo.speech))):
         found = [MODELS[name] for name in zoo.models if isinstance(MODELS[name], kind)]
         if found:
-            placed: Any = dataclasses.replace(found[0], data=data)
+            placed: Any = dataclasses.replace(found[0], data=data, debug=zoo.debug)
             windows = placed.splits.test.batch(np.arange(8))["x"]
             placed.write(zoo.folder / "data", windows.ravel())
 

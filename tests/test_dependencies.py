@@ -13,13 +13,13 @@ BELOW = {  # what the files of each part may import of ar_jax, besides themselve
     "durable": set(),
     "splines": set(),
     "orderings": {"checks"},
-    "decoding": set(),
+    "decoding": {"checks"},
     "mu_law": set(),
     "contexts": {"checks"},
     "heads": {"checks", "mu_law", "splines"},
     "conditionals": {"checks", "orderings"},
     "model": {"checks", "orderings", "decoding", "contexts", "heads", "conditionals"},
-    "interop": {"durable", "contexts", "heads", "conditionals", "model", "orderings"},
+    "interop": {"checks", "durable", "contexts", "heads", "conditionals", "model", "orderings"},
     "flows": {
         "checks",
         "splines",
@@ -34,7 +34,7 @@ BELOW = {  # what the files of each part may import of ar_jax, besides themselve
     "lengthen": {"checks", "contexts", "model", "orderings"},
     "beam_search": {"checks", "contexts", "decoding", "model", "sampling"},
     "compression": {"checks", "contexts", "decoding", "heads", "model", "orderings"},
-    "alternatives": {"contexts", "model", "sampling"},
+    "alternatives": {"checks", "contexts", "model", "sampling"},
     "regular_expressions": {"decoding"},
     "any_order": {"checks", "conditionals", "contexts", "decoding", "model", "orderings"},
     "order_agnostic": {"any_order", "checks", "conditionals", "contexts", "model"},
@@ -47,10 +47,10 @@ BELOW = {  # what the files of each part may import of ar_jax, besides themselve
         "order_agnostic",
         "sampling",
     },
-    "ensemble": {"orderings", "decoding", "contexts", "heads", "model"},
+    "ensemble": {"checks", "orderings", "decoding", "contexts", "heads", "model"},
     "data": {"checks", "durable", "mu_law"},
     "training": {"checks", "durable", "model"},
-    "evaluation": {"checks", "model", "training"},
+    "evaluation": {"checks", "data", "model", "training"},
 }
 
 

@@ -44,6 +44,7 @@ def test_the_shortest_text_has_a_window_in_each_part(tmp_path):
 
 
 ROLL = np.full((700, 4), 60, np.uint8)
+MELODY = np.random.default_rng(0).integers(30, 90, (700, 4)).astype(np.uint8)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +59,14 @@ ROLL = np.full((700, 4), 60, np.uint8)
         ({"pitch": ROLL + 0.5, "lengths": [70] * 10}, r"pitch: expected integers 0 ... 127, got"),
         ({"pitch": ROLL + 68, "lengths": [70] * 10}, r"pitch: expected integers 0 ... 127, got"),
         ({"pitch": ROLL, "lengths": [700 - 8, *[1] * 8]}, "at least 10 pieces, .*, got 9"),
-        ({"pitch": ROLL, "lengths": [50] * 14}, "at least 64 steps, one window, in the validation"),
+        (
+            {"pitch": ROLL, "lengths": [50] * 14},
+            "pieces in the validation part that are not those of",
+        ),
+        (
+            {"pitch": MELODY, "lengths": [50] * 14},
+            "at least 64 steps, one window, in the validation",
+        ),
     ],
 )
 def test_chorales_that_are_none_are_named(arrays, message, tmp_path):
@@ -121,7 +129,7 @@ PARTS = {"train": NOTES, "valid": NOTES, "test": NOTES}
         (PARTS | {"train": 5}, "TypeError"),
         ({"train": NOTES}, "KeyError"),
         ([], "TypeError"),
-        (PARTS | {"test": NOTES[:3]}, "at least 32 chords, one window, in the test part, got 6"),
+        (PARTS | {"test": NOTES[:3]}, "at least 32 steps, one window, in the test part, got 6"),
     ],
 )
 def test_pieces_that_are_none_are_named(content, message, tmp_path):
@@ -184,7 +192,7 @@ def test_a_file_of_hdf5_that_claims_more_than_it_holds_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("name", "option", "address"),
     [
-        ("power/maf", "--data.dir FOLDER", "https://zenodo.org/records/1161203"),
+        ("power/maf_1x512", "--data.dir FOLDER", "https://zenodo.org/records/1161203"),
         ("jsb_chorales/gru", "--data.path FILE", "https://github.com/czhuang/JSB-Chorales-dataset"),
         ("text8/mamba", "--data.path FILE", "http://mattmahoney.net/dc/text8.zip"),
         ("enwik8/mamba", "--data.path FILE", "http://mattmahoney.net/dc/enwik8.zip"),
