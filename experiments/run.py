@@ -493,7 +493,8 @@ def check_folder(folder: Path, config: Any) -> None:
     kind = recorded.get("class") if isinstance(recorded, dict) else None
     if recorded is not None and kind != given["class"]:
         raise FileExistsError(
-            f"{other}, which holds a run of another (see its {path.name}); name another with --folder"
+            f"{other}, which holds a run of another (see its {path.name}); name another with "
+            "--folder"
         )
     for name, before, now in differences(recorded or {}, given):
         raise FileExistsError(
