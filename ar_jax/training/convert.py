@@ -45,6 +45,7 @@ def convert(folder: Path) -> list[int]:
 
 
 def _read(folder: Path, step: int) -> tuple[snapshot.Contents, dict[str, np.ndarray]]:
+    (folder / "default" / "manifest.ocdbt").stat()  # without it Orbax prints tracebacks later
     with ocp.StandardCheckpointer() as checkpointer:
         state = checkpointer.restore(folder / "default")
     validation = json.loads((folder / "metrics" / "metrics").read_bytes())["validation"]
