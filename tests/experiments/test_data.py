@@ -192,7 +192,7 @@ def test_a_file_of_hdf5_that_claims_more_than_it_holds_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("name", "option", "address"),
     [
-        ("power/maf_1x512", "--data.dir FOLDER", "https://zenodo.org/records/1161203"),
+        ("power/maf_1x100", "--data.dir FOLDER", "https://zenodo.org/records/1161203"),
         ("jsb_chorales/gru", "--data.path FILE", "https://github.com/czhuang/JSB-Chorales-dataset"),
         ("text8/mamba", "--data.path FILE", "http://mattmahoney.net/dc/text8.zip"),
         ("enwik8/mamba", "--data.path FILE", "http://mattmahoney.net/dc/enwik8.zip"),

@@ -127,8 +127,8 @@ def test_a_selection_is_trained_kept_shown_and_verified(tmp_path, tfds_folder):
     assert "train power/made_1x100 power/made_1x100 --seeds 0 1 2" in compared
     with pytest.raises(SystemExit, match="compare: expected two of one benchmark, got power/made"):
         place.run("likelihood", "compare", *names, "--folder", str(folder))
-    with pytest.raises(SystemExit, match="power/maf_1x512: expected a record with its scores"):
-        place.run("likelihood", "compare", names[0], "power/maf_1x512", "--folder", str(folder))
+    with pytest.raises(SystemExit, match="power/maf_1x100: expected a record with its scores"):
+        place.run("likelihood", "compare", names[0], "power/maf_1x100", "--folder", str(folder))
     verified = place.run("likelihood", "verify", "--folder", str(folder))
     assert verified.count("as recorded") == 2
     weights = records["power/made_1x100"].with_suffix(".npz")
