@@ -31,7 +31,7 @@ from ar_jax.data import EvaluationBatches, Splits, Transform, training_batches, 
 from ar_jax.durable import keep_aside, write
 from ar_jax.evaluation import Likelihood, Scores, evaluate, score
 from ar_jax.training import Checkpoints, Training, fit, init_state, living, read_metrics
-from ar_jax.training.fingerprint import describe, differences
+from ar_jax.training.fingerprint import ABSENT, HARMLESS, describe, differences
 from ar_jax.training.interruption import Interrupted
 from ar_jax.training.parallel import devices
 from experiments.codec import compress_files, contents, decompress_files
@@ -489,17 +489,13 @@ def check_folder(folder: Path, config: Any) -> None:
     recorded = read_json(path)
     if recorded is None and not (folder / "run.json").exists():
         raise FileExistsError(f"{other}, whose {path.name} is damaged; name another with --folder")
-    given = json.loads(to_json(config))
-    kind = recorded.get("class") if isinstance(recorded, dict) else None
-    if recorded is not None and kind != given["class"]:
-        raise FileExistsError(
-            f"{other}, which holds a run of another (see its {path.name}); name another with "
-            "--folder"
-        )
-    for name, before, now in differences(recorded or {}, given):
+    now = json.loads(to_json(config))
+    for name, before, given in differences(now if recorded is None else recorded, now):
+        if before is ABSENT and name.removeprefix("training.") in HARMLESS:
+            continue  # recorded by a version that did not have it yet
         raise FileExistsError(
             f"{other}, which holds a run of another (see its {path.name}: {name} is {before}, not "
-            f"{now}); name another with --folder"
+            f"{given}); name another with --folder"
         )
     if ended and not saved:
         raise FileExistsError(

@@ -92,7 +92,8 @@ class Fingerprint:
             )
             return []
         told = []
-        for name, before, given in differences(recorded, self.json):
+        begun = {field: recorded[field] for field in self.json}
+        for name, before, given in differences(begun, self.json):
             if name.removeprefix("training.") not in HARMLESS:
                 raise ValueError(
                     f"{name}: expected {before}, with which the run in {folder} began (see its "
@@ -143,7 +144,10 @@ def read_run(folder: Path) -> dict[str, Any] | None:
         recorded = json.loads((folder / FILE).read_text("utf-8"))
     except (FileNotFoundError, ValueError, RecursionError):
         return None
-    starts = recorded.get("starts", []) if isinstance(recorded, dict) else None
+    fields = [field.name for field in dataclasses.fields(Fingerprint)]
+    if not isinstance(recorded, dict) or not {"starts", *fields} <= recorded.keys():
+        return None
+    starts = recorded["starts"]
     alright = isinstance(starts, list) and all(isinstance(start, dict) for start in starts)
     return recorded if alright else None
 
@@ -183,22 +187,26 @@ def describe(part: Any) -> Any:
 
 
 def differences(recorded: Any, given: Any, name: str = "") -> Iterator[tuple[str, str, str]]:
-    """The fields of a configuration that differ from what was recorded of it, as JSON.
-
-    Fields of only one of the two say nothing: a later version may have more.
+    """The fields of a configuration that differ from what was recorded of it.
 
     Returns:
-      The name of each, e.g. "training.seed", what was recorded and what is given.
+      The name of each, e.g. "training.seed", what was recorded and what is given, as JSON; ABSENT
+      for a field of only one of the two.
     """
     if isinstance(recorded, dict) and isinstance(given, dict):
-        for field in (field for field in recorded if field in given):
-            yield from differences(recorded[field], given[field], f"{name}.{field}".strip("."))
-    elif recorded != given and (recorded == recorded or given == given):  # NaN is NaN
-        if isinstance(recorded, list) and isinstance(given, list) and len(recorded) == len(given):
-            for index, pair in enumerate(zip(recorded, given, strict=True)):
-                yield from differences(*pair, f"{name}.{index}")
-        else:
-            yield name, json.dumps(recorded), json.dumps(given)
+        for field in dict.fromkeys([*recorded, *given]):
+            pair = recorded.get(field, ABSENT), given.get(field, ABSENT)
+            yield from differences(*pair, f"{name}.{field}".strip("."))
+    elif isinstance(recorded, list) and isinstance(given, list) and len(recorded) == len(given):
+        for index, pair in enumerate(zip(recorded, given, strict=True)):
+            yield from differences(*pair, f"{name}.{index}")
+    else:
+        was, now = (each if each is ABSENT else json.dumps(each) for each in (recorded, given))
+        if was != now:
+            yield name, was, now
+
+
+ABSENT = "nothing"
 
 
 def _source(batches: grain.MapDataset[Any]) -> Any:

@@ -119,8 +119,13 @@ def test_a_description_is_the_same_at_every_start():
 
 def test_differences_are_named_by_their_path():
     recorded = {"a": {"b": [1, {"c": 2}]}, "gone": 1, "nan": float("nan"), "d": [1]}
-    given = {"a": {"b": [1, {"c": 3}]}, "new": 1, "nan": float("nan"), "d": [1, 2]}
-    assert list(differences(recorded, given)) == [("a.b.1.c", "2", "3"), ("d", "[1]", "[1, 2]")]
+    given = {"a": {"b": [1, {"c": 3}]}, "nan": float("nan"), "d": [1, 2], "new": {"e": 1}}
+    assert list(differences(recorded, given)) == [
+        ("a.b.1.c", "2", "3"),
+        ("gone", "1", "nothing"),
+        ("d", "[1]", "[1, 2]"),
+        ("new", "nothing", '{"e": 1}'),
+    ]
 
 
 def test_the_surroundings_are_recorded():
@@ -161,7 +166,9 @@ def test_a_run_goes_on_with_what_it_began_with_only(tmp_path):
     assert (tmp_path / "run.json").read_bytes() == before
 
 
-@pytest.mark.parametrize("content", [None, b"", b"[]", b"{", b"\0" * 9, b"\xff", b'{"starts": 1}'])
+@pytest.mark.parametrize(
+    "content", [None, b"", b"[]", b"{", b"\0" * 9, b"\xff", b"{}", b'{"starts": []}']
+)
 def test_without_a_record_that_can_be_read_a_run_goes_on_and_says_so(tmp_path, content):
     path = tmp_path / "run.json"
     if content is not None:
