@@ -22,7 +22,7 @@ def test_transposed_doublets_are_left_out_of_the_later_part():
         [*validation, higher],
         [train[2][10:] - 3, validation[0] + 2, *test, test[0] + 1, test[1][::-1]],
     )
-    kept = without_doublets(parts)
+    kept = without_doublets("a.npz", parts)
     assert kept.train is parts.train
     assert [len(part) for part in (kept.validation, kept.test)] == [1, 3]
     for got, expected in zip(kept.test, [*test, test[1][::-1]], strict=True):
@@ -32,8 +32,8 @@ def test_transposed_doublets_are_left_out_of_the_later_part():
 def test_pieces_that_share_less_than_half_stay():
     train, other = piece(200), piece(200)
     partly = np.concatenate([train[:100], other[:100]])  # 69 of 169 stretches
-    kept = without_doublets(Splits([train], [partly], [piece()]))
+    kept = without_doublets("a.npz", Splits([train], [partly], [piece()]))
     assert len(kept.validation) == 1
     mostly = np.concatenate([train[:150], other[:50]])  # 119 of 169
-    kept = without_doublets(Splits([train], [mostly, piece()], [piece()]))
+    kept = without_doublets("a.npz", Splits([train], [mostly, piece()], [piece()]))
     assert len(kept.validation) == 1
