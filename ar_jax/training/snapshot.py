@@ -281,8 +281,9 @@ def _save(folder: Path, arrays: dict[str, np.ndarray]) -> None:
         raise OSError(int(code[1]), os.strerror(int(code[1]))) from error
     finally:
         log.disabled = was
-    for path in (folder / METADATA, *folder.iterdir(), folder):  # the arrays are synced by Orbax
-        durable.sync(path)
+    durable.sync(folder / METADATA)  # Orbax syncs the arrays
+    for path in (*(path for path in folder.iterdir() if path.is_dir()), folder):
+        durable.sync_folder(path)
 
 
 def _not_empty(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
