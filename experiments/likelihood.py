@@ -402,7 +402,8 @@ record, `{PROGRAM} verify` computes again the figures whose weights are here. Fi
 test split, with the standard error of their mean, and what that takes as independent; validation
 chose the checkpoint, unless told. Where the weights are kept, figures are of these, rounded to nine
 bits. Whether two figures on the same examples differ is not for these errors to say, but for
-`{PROGRAM} compare`. CPU-seconds are of the process, and count all of training: compiling and
+`{PROGRAM} compare`. Bars in pictures are two standard errors, left out where these are
+known to be too small. CPU-seconds are of the process, and count all of training: compiling and
 the looks at the validation split, too. Published figures are of others, mostly from GPUs; models
 without a figure of ours have a recipe that was not run."""
 
