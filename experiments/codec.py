@@ -12,7 +12,7 @@ from unicodedata import category, normalize
 import numpy as np
 
 import ar_jax as ar
-from ar_jax.compression import LIMIT, compress, decompress, read
+from ar_jax.inference.compression import LIMIT, compress, decompress, read
 
 STREAMS, SHORTEST = 64, 4096
 """How many streams a sequence is cut into to be coded side by side, and the least for each."""
@@ -87,7 +87,7 @@ def compress_files(
 def decompress_files(
     experiment: Coded, variables: Any, data: bytes, progress: Progress, limit: int = LIMIT
 ) -> dict[str, bytes]:
-    """The content of each file by its name; see `ar_jax.compression.decompress` for the bounds.
+    """The content of each file by its name; bounds as of `compression.decompress`.
 
     Raises:
       ValueError: when the data is damaged, another model's, or has more than `limit` variables.

@@ -31,8 +31,8 @@ import numpy as np
 from PIL import Image
 
 from ar_jax.checks import check_positive
-from ar_jax.compression import read
 from ar_jax.durable import write
+from ar_jax.inference.compression import read
 from experiments.codec import compress_files, laid_out, side_by_side
 from experiments.fashion_transformer import FashionTransformer
 from experiments.figures import draw_bars

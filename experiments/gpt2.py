@@ -26,8 +26,8 @@ from tokenizers.decoders import DecodeStream
 import ar_jax as ar
 from ar_jax import interop
 from ar_jax.decoding import Processor
+from ar_jax.inference.regular_expressions import regular_expression
 from ar_jax.interop.checkpoint import read_config
-from ar_jax.regular_expressions import regular_expression
 from experiments.run import dispatch, parse
 from experiments.sequences import until
 

@@ -22,7 +22,7 @@ from experiments.images import patch_transformer
 from experiments.infilling import REGIONS, Infilling
 from experiments.run import main
 
-POSITIONS = ar.conditionals.FromTo()
+POSITIONS = ar.nn.FromTo()
 
 
 def any_order() -> ar.AnyOrderModel:

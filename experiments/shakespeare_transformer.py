@@ -28,7 +28,7 @@ import ar_jax as ar
 from ar_jax.data import Characters, Chunks, Splits, tfds_text
 from ar_jax.decoding import Processor
 from ar_jax.durable import write
-from ar_jax.regular_expressions import regular_expression
+from ar_jax.inference.regular_expressions import regular_expression
 from ar_jax.training import AdamW, Cosine, Training
 from experiments.run import Data, Experiment, Sample, main
 from experiments.sequences import continue_sequence, until

@@ -43,7 +43,7 @@ def byte_transformer(layers: int, width: int, window: int) -> ar.AutoregressiveM
     return ar.AutoregressiveModel(
         ordering=ar.orderings.Raster((WINDOW,)),
         conditional=ar.conditionals.Transformer(
-            layers=layers, width=width, heads=4, positions=ar.conditionals.Rotary(),
+            layers=layers, width=width, heads=4, positions=ar.nn.Rotary(),
             window=window,
         ),
         head=ar.heads.Categorical(Bytes.vocabulary, embedding=width),

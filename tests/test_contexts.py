@@ -7,9 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import ar_jax as ar
-from ar_jax.compression import compress, decompress
 from ar_jax.conditionals import GRU, MADE, PixelCNN, Transformer
-from ar_jax.conditionals.base import pool
 from ar_jax.contexts import (
     ClassLabel,
     FirstToken,
@@ -24,6 +22,8 @@ from ar_jax.contexts import (
 from ar_jax.data import Arrays, EvaluationBatches, training_batches
 from ar_jax.evaluation import evaluate
 from ar_jax.heads import Bernoulli, Categorical
+from ar_jax.inference.compression import compress, decompress
+from ar_jax.nn.context import pool
 from ar_jax.orderings import Raster
 from ar_jax.testing import compiled_apply, random_variables
 from ar_jax.training.state import init_state

@@ -6,16 +6,7 @@ import numpy as np
 import pytest
 
 import ar_jax as ar
-from ar_jax.conditionals import (
-    LRU,
-    LSTM,
-    MADE,
-    FromTo,
-    Learned,
-    PixelCNN,
-    Rotary,
-    Transformer,
-)
+from ar_jax.conditionals import LRU, LSTM, MADE, PixelCNN, Transformer
 from ar_jax.contexts import ClassLabel, Nothing, Tokens, Vector
 from ar_jax.evaluation import posterior
 from ar_jax.heads import (
@@ -27,6 +18,7 @@ from ar_jax.heads import (
     Nested,
     NeuralSpline,
 )
+from ar_jax.nn import FromTo, Learned, Rotary
 from ar_jax.orderings import ColumnMajor, Permutation, Raster, Snake
 
 X = np.zeros((2, 2, 2, 1), np.int32)

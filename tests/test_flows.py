@@ -11,12 +11,13 @@ from scipy import stats
 
 import ar_jax as ar
 import ar_jax.testing
-from ar_jax.conditionals import GRU, MADE, NADE, Learned, Transformer
+from ar_jax.conditionals import GRU, MADE, NADE, Transformer
 from ar_jax.contexts import ClassLabel, FirstToken, Nothing, Tokens, Vector
 from ar_jax.data import Arrays, EvaluationBatches, training_batches
 from ar_jax.evaluation import evaluate
 from ar_jax.flows import IAF, MAF, Affine, Layer, Spline
 from ar_jax.heads import Bernoulli, GaussianMixture, LogisticMixture
+from ar_jax.nn import Learned
 from ar_jax.orderings import ColumnMajor, Permutation, Raster, Reversed
 from ar_jax.testing import close, random_variables, to_float32
 from ar_jax.testing.work import multiply_adds

@@ -7,9 +7,10 @@ import pytest
 
 import ar_jax as ar
 import ar_jax.testing
-from ar_jax.conditionals import Learned, Rotary, Transformer
+from ar_jax.conditionals import Transformer
 from ar_jax.contexts import FirstToken
 from ar_jax.heads import Categorical, EndOfSequence
+from ar_jax.nn import Learned, Rotary
 from ar_jax.orderings import Raster, Reversed
 from ar_jax.testing import compiled_apply, random_variables
 

@@ -1,6 +1,6 @@
 """Conditionals: networks whose features at each step depend on the steps before it."""
 
-from ar_jax.conditionals.base import Conditional, ContextBias, SequenceConditional, shift
+from ar_jax.conditionals.base import Conditional, SequenceConditional
 from ar_jax.conditionals.diagonal_bilstm import DiagonalBiLSTM
 from ar_jax.conditionals.fvsbn import FVSBN
 from ar_jax.conditionals.gated_pixelcnn import GatedPixelCNN
@@ -17,7 +17,6 @@ from ar_jax.conditionals.nade import NADE
 from ar_jax.conditionals.pixelcnn import PixelCNN
 from ar_jax.conditionals.pixelcnn_plus_plus import PixelCNNPlusPlus
 from ar_jax.conditionals.pixelsnail import PixelSNAIL
-from ar_jax.conditionals.positions import Axial, FromTo, Learned, Rotary, Sinusoidal
 from ar_jax.conditionals.row_lstm import RowLSTM
 from ar_jax.conditionals.s5 import S5
 from ar_jax.conditionals.sparse_transformer import SparseTransformer
@@ -34,27 +33,20 @@ __all__ = [
     "NADE",
     "S5",
     "TCN",
-    "Axial",
     "Conditional",
-    "ContextBias",
     "DiagonalBiLSTM",
-    "FromTo",
     "GatedPixelCNN",
     "ImageGPT",
     "ImageTransformer",
-    "Learned",
     "LinearPrediction",
     "Mamba",
     "MaskedTransformer",
     "PixelCNN",
     "PixelCNNPlusPlus",
     "PixelSNAIL",
-    "Rotary",
     "RowLSTM",
     "SequenceConditional",
-    "Sinusoidal",
     "SparseTransformer",
     "Transformer",
     "WaveNet",
-    "shift",
 ]

@@ -8,13 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ar_jax.nn.context import ContextVectors
+from ar_jax.nn.sequence import Cache, shift
 from ar_jax.orderings import Ordering
-
-Cache = Any
-"""A pytree of arrays that a conditional carries from step to step."""
-
-Context = tuple[jax.Array, jax.Array]
-"""Vectors `[batch, context_length, width]`, and which of them count `[batch, context_length]`."""
 
 
 class Conditional(nn.Module, ABC):
@@ -29,7 +25,7 @@ class Conditional(nn.Module, ABC):
 
     @abstractmethod
     def __call__(
-        self, steps: jax.Array, ordering: Ordering, context: Context, features: int
+        self, steps: jax.Array, ordering: Ordering, context: ContextVectors, features: int
     ) -> jax.Array:
         """All steps in parallel.
 
@@ -43,7 +39,7 @@ class Conditional(nn.Module, ABC):
           `[batch, length, features]`.
         """
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
+    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
         """The cache before the first step, with whatever needs the context only.
 
         Args:
@@ -132,13 +128,15 @@ class SequenceConditional(Conditional):
     """One whose scoring is prefill: `extend` over all steps, from an empty cache."""
 
     def __call__(
-        self, steps: jax.Array, ordering: Ordering, context: Context, features: int
+        self, steps: jax.Array, ordering: Ordering, context: ContextVectors, features: int
     ) -> jax.Array:
         cache = self.init_cache(steps[:, 0], ordering, context)
         return self.extend(cache, shift(steps), 0, ordering, features)[1]
 
     @abstractmethod
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache: ...
+    def init_cache(
+        self, blank: jax.Array, ordering: Ordering, context: ContextVectors
+    ) -> Cache: ...
 
     def step(
         self, cache: Cache, previous: jax.Array, t: Any, ordering: Ordering, features: int
@@ -181,45 +179,3 @@ def image_grid(conditional: Conditional, ordering: Ordering, channels: int = 1) 
             + f"), got {ordering}"
         )
     return ordering.grid
-
-
-class ContextBias(nn.Module):
-    """What the context adds to a layer: a linear map of its mean, 0 where there is none.
-
-    Attributes:
-      features: of the layer.
-    """
-
-    features: int
-
-    @nn.compact
-    def __call__(self, context: Context) -> jax.Array:
-        """`[batch, features]`."""
-        pooled = pool(context)
-        if pooled.shape[1] == 0:
-            return jnp.zeros((len(pooled), self.features), pooled.dtype)
-        return nn.Dense(self.features, use_bias=False)(pooled)
-
-
-def pool(context: Context) -> jax.Array:
-    """The mean of the vectors that count `[batch, width]`; of width 0 if there is no context."""
-    vectors, mask = context
-    if vectors.shape[1] == 0:
-        return vectors.reshape(len(vectors), 0)
-    count = jnp.maximum(mask.sum(axis=1, keepdims=True), 1)
-    return jnp.where(mask[..., None], vectors, 0).sum(axis=1) / count
-
-
-def shift(x: jax.Array) -> jax.Array:
-    """One step later, zeros first: `[batch, length, ...]` -> the same."""
-    return jnp.roll(x, 1, axis=1).at[:, 0].set(jnp.zeros_like(x[:, 0]))
-
-
-def flat(dense: nn.Dense, x: jax.Array) -> jax.Array:
-    """A dense layer on `[batch, slots, features]` as one product over all slots: faster on CPU."""
-    return dense(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], -1)
-
-
-def lookup(table: np.ndarray, t: Any) -> Any:
-    """`table[t]`: a constant for a Python integer, so that branches on it fold away."""
-    return table[t] if isinstance(t, int) else jnp.asarray(table)[t]

@@ -9,8 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.checks import check_positive
-from ar_jax.conditionals.base import Context, ContextBias, image_grid
-from ar_jax.conditionals.masked_conv import PixelDense, Place, check_colours, check_kernels
+from ar_jax.conditionals.base import image_grid
 from ar_jax.conditionals.pixel_network import (
     PixelNetwork,
     ResidualLayer,
@@ -18,6 +17,8 @@ from ar_jax.conditionals.pixel_network import (
     up_and_left,
 )
 from ar_jax.conditionals.recurrent import init_memory, lstm
+from ar_jax.nn.context import ContextBias, ContextVectors
+from ar_jax.nn.masked_conv import PixelDense, Place, check_colours, check_kernels
 from ar_jax.orderings import Ordering
 
 
@@ -36,7 +37,7 @@ class DiagonalLSTM(nn.Module):
         shape = (2 * self.channels, gates)
         self.recurrent = self.param("recurrent", nn.initializers.lecun_normal(), shape, jnp.float32)
 
-    def __call__(self, x: jax.Array, context: Context, colours: int) -> jax.Array:
+    def __call__(self, x: jax.Array, context: ContextVectors, colours: int) -> jax.Array:
         """`[batch, height, width, features]` -> hidden states `[.., channels]`."""
         batch, height, _, _ = x.shape
         gates = self.inputs(x, colours) + self.context_bias(context)[:, None, None]
@@ -73,13 +74,13 @@ class ResidualDiagonalBiLSTM(ResidualLayer):
         self.left, self.right = DiagonalLSTM(self.channels), DiagonalLSTM(self.channels)
         self.up = PixelDense(2 * self.channels)
 
-    def __call__(self, x: jax.Array, context: Context, colours: int) -> jax.Array:
+    def __call__(self, x: jax.Array, context: ContextVectors, colours: int) -> jax.Array:
         left = self.left(x, context, colours)
         right = self.right(x[:, :, ::-1], context, colours)[:, :, ::-1]
         right = jnp.pad(right[:, :-1], ((0, 0), (1, 0), (0, 0), (0, 0)))
         return x + self.up(left + right, colours)
 
-    def init_cache(self, blank: jax.Array, width: int, context: Context) -> DiagonalCache:
+    def init_cache(self, blank: jax.Array, width: int, context: ContextVectors) -> DiagonalCache:
         batch, dtype = len(blank), blank.dtype
         return DiagonalCache(
             left_hidden=jnp.zeros((batch, 2, 1 + width, self.channels), dtype),

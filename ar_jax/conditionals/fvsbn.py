@@ -5,8 +5,10 @@ from typing import Any
 import flax.linen as nn
 import jax
 
-from ar_jax.conditionals.base import Cache, Context, SequenceConditional
-from ar_jax.conditionals.masked_dense import Inputs, readout
+from ar_jax.conditionals.base import SequenceConditional
+from ar_jax.nn.context import ContextVectors
+from ar_jax.nn.masked_dense import Inputs, readout
+from ar_jax.nn.sequence import Cache
 from ar_jax.orderings import Ordering
 
 
@@ -25,7 +27,7 @@ class FVSBN(SequenceConditional):
 
     follows_graphs = True
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
+    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
         return Inputs.empty(blank, ordering, context)
 
     @nn.compact

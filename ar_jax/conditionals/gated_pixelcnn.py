@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.checks import check_at_least, check_positive
-from ar_jax.conditionals.base import Cache, Conditional, Context, ContextBias, image_grid
-from ar_jax.conditionals.masked_conv import (
+from ar_jax.conditionals.base import Conditional, image_grid
+from ar_jax.nn.context import ContextBias, ContextVectors
+from ar_jax.nn.masked_conv import (
     MaskedConv,
     PixelDense,
     PixelHead,
@@ -18,6 +19,7 @@ from ar_jax.conditionals.masked_conv import (
     check_kernels,
     reach,
 )
+from ar_jax.nn.sequence import Cache
 from ar_jax.orderings import Ordering
 
 
@@ -70,7 +72,7 @@ class GatedLayer(nn.Module):
         self.out = PixelDense(self.channels)
 
     def __call__(
-        self, v: jax.Array, h: jax.Array, context: Context, colours: int
+        self, v: jax.Array, h: jax.Array, context: ContextVectors, colours: int
     ) -> tuple[jax.Array, jax.Array]:
         """Both stacks `[batch, height, width, channels]` -> the same."""
         tall = self.vertical(v, colours) + self.vertical_bias(context)[:, None, None]
@@ -79,7 +81,7 @@ class GatedLayer(nn.Module):
         return gate(tall), out if self.is_first else h + out
 
     def init_cache(
-        self, width: int, inputs: int, dtype: Any, context: Context
+        self, width: int, inputs: int, dtype: Any, context: ContextVectors
     ) -> tuple[StackCache, RowCache]:
         """Those before the first step of an image of that width, with so many inputs a pixel."""
         batch = len(context[0])
@@ -176,7 +178,7 @@ class GatedPixelCNN(Conditional):
         self.last = PixelHead(self.head_channels)
 
     def __call__(
-        self, steps: jax.Array, ordering: Ordering, context: Context, features: int
+        self, steps: jax.Array, ordering: Ordering, context: ContextVectors, features: int
     ) -> jax.Array:
         height, width = image_grid(self, ordering, ordering.channels)
         v = h = steps.reshape(len(steps), height, width, -1)
@@ -184,7 +186,7 @@ class GatedPixelCNN(Conditional):
             v, h = layer(v, h, context, ordering.channels)
         return self.last(h, features, ordering.channels)
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
+    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
         batch, inputs = blank.shape
         _, width = image_grid(self, ordering, ordering.channels)
         inputs = [inputs * ordering.channels] + [self.channels] * self.layers

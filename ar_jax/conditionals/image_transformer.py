@@ -3,10 +3,10 @@
 import dataclasses
 
 from ar_jax.conditionals.base import image_grid
-from ar_jax.conditionals.feed_forward import Activation
-from ar_jax.conditionals.patterns import Local, LocalImage, Pattern
-from ar_jax.conditionals.positions import Positions, Sinusoidal
 from ar_jax.conditionals.transformer import DecoderOnly
+from ar_jax.nn.feed_forward import Activation
+from ar_jax.nn.patterns import Local, LocalImage, Pattern
+from ar_jax.nn.positions import Positions, Sinusoidal
 from ar_jax.orderings import Ordering
 
 

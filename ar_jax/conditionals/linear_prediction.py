@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.checks import check_positive
-from ar_jax.conditionals.base import Cache, Conditional, Context, SequenceConditional
+from ar_jax.conditionals.base import Conditional, SequenceConditional
+from ar_jax.nn.context import ContextVectors
+from ar_jax.nn.sequence import Cache
 from ar_jax.orderings import Ordering
 
 FLOOR = 1e-3
@@ -47,7 +49,7 @@ class LinearPrediction(SequenceConditional):
     order: int = 24
     memory: float = 64.0
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
+    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
         batch, inputs = blank.shape
         if inputs != 1:
             raise ValueError(f"head: expected one that shows a step as 1 number, got {inputs}")

@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from ar_jax.checks import check_number, check_positive
-from ar_jax.conditionals.base import flat
 from ar_jax.conditionals.state_space import DiagonalMixer, StateSpace, widen
+from ar_jax.nn.sequence import dense_2d
 
 
 class LRUMixer(DiagonalMixer):
@@ -51,7 +51,7 @@ class LRUMixer(DiagonalMixer):
         return jnp.exp(jax.lax.complex(decay, angle)), jnp.exp(widen(self.gamma_log))
 
     def gate(self, y: jax.Array) -> jax.Array:
-        return nn.glu(flat(self.gates, nn.gelu(y)))
+        return nn.glu(dense_2d(self.gates, nn.gelu(y)))
 
     def init_inputs(self, key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
         return jax.random.normal(key, shape, dtype) / (2 * self.width) ** 0.5

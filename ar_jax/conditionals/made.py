@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.checks import check_at_least
-from ar_jax.conditionals.base import Cache, Context, SequenceConditional
-from ar_jax.conditionals.masked_dense import (
+from ar_jax.conditionals.base import SequenceConditional
+from ar_jax.nn.context import ContextVectors
+from ar_jax.nn.masked_dense import (
     Inputs,
     by_size,
     cell_degrees,
@@ -18,6 +19,7 @@ from ar_jax.conditionals.masked_dense import (
     masked_dense,
     readout,
 )
+from ar_jax.nn.sequence import Cache
 from ar_jax.orderings import Ordering
 
 
@@ -73,7 +75,7 @@ class MADE(SequenceConditional):
         if self.residual and len(set(self.hidden)) > 1:
             raise ValueError(f"hidden: expected residual blocks of one size, got {self.hidden}")
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
+    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
         return Inputs.empty(blank, ordering, context), [
             jnp.zeros((len(blank), len(degrees)), blank.dtype)
             for degrees in self._degrees(ordering.count)

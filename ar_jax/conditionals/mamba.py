@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.checks import check_positive
-from ar_jax.conditionals.base import flat
-from ar_jax.conditionals.causal_conv import DepthwiseConv, check_taps, init_ring
 from ar_jax.conditionals.state_space import Mixer, StateSpace, in_chunks, linear_recurrence, widen
+from ar_jax.nn.causal_conv import DepthwiseConv, check_taps, init_ring
+from ar_jax.nn.sequence import dense_2d
 from ar_jax.orderings import Ordering
 
 
@@ -53,13 +53,13 @@ class MambaMixer(Mixer):
         self, state: tuple[jax.Array, jax.Array], x: jax.Array, t: Any
     ) -> tuple[tuple[jax.Array, jax.Array], jax.Array]:
         ring, hidden = state
-        u, z = jnp.split(flat(self.split, x), 2, axis=-1)
+        u, z = jnp.split(dense_2d(self.split, x), 2, axis=-1)
         ring, u = self.conv.extend(ring, u, t)
         u = nn.silu(u)
         sizes, write, read = jnp.split(
-            flat(self.select, u), [self.rank, self.rank + self.state], axis=-1
+            dense_2d(self.select, u), [self.rank, self.rank + self.state], axis=-1
         )
-        sizes = nn.softplus(widen(flat(self.step_sizes, sizes)))
+        sizes = nn.softplus(widen(dense_2d(self.step_sizes, sizes)))
         rate = -jnp.exp(widen(self.decay_log))  # [state, channels]
 
         def body(hidden: jax.Array, inputs: Any) -> tuple[jax.Array, jax.Array]:
@@ -72,7 +72,7 @@ class MambaMixer(Mixer):
         inputs = (sizes, sizes * u, widen(write), widen(read))
         hidden, y = in_chunks(body, hidden, inputs)
         y = y.astype(x.dtype) + self.skip * u
-        return (ring, hidden), flat(self.out, y * nn.silu(z))
+        return (ring, hidden), dense_2d(self.out, y * nn.silu(z))
 
     def _init_step_bias(self, key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
         """Step sizes between 0.001 and 0.1, evenly in their logarithm."""

@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 
 from ar_jax.checks import check_at_least, check_fractions, check_positive
-from ar_jax.conditionals.base import Cache, Context, SequenceConditional
-from ar_jax.conditionals.positions import Learned
+from ar_jax.conditionals.base import SequenceConditional
 from ar_jax.conditionals.transformer import Block
+from ar_jax.nn.context import ContextVectors
+from ar_jax.nn.positions import Learned
+from ar_jax.nn.sequence import Cache
 from ar_jax.orderings import Ordering
 
 
@@ -54,7 +56,7 @@ class MaskedTransformer(SequenceConditional):
         steps: jax.Array,
         known: jax.Array,
         ordering: Ordering,
-        context: Context,
+        context: ContextVectors,
         features: int,
     ) -> jax.Array:
         """The features of all steps, from the known ones.
@@ -80,7 +82,7 @@ class MaskedTransformer(SequenceConditional):
             x, _ = block.begin(x, counts, 0)
         return self.readout(self.readout_norm(x[:, before:]), features)
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
+    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
         batch, inputs = blank.shape
         return jnp.zeros((batch, ordering.length + 1, inputs), blank.dtype), context
 

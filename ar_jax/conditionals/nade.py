@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from ar_jax.checks import check_positive
-from ar_jax.conditionals.base import Cache, Context, ContextBias, SequenceConditional
+from ar_jax.conditionals.base import SequenceConditional
+from ar_jax.nn.context import ContextBias, ContextVectors
+from ar_jax.nn.sequence import Cache
 from ar_jax.orderings import Ordering
 
 
@@ -50,7 +52,7 @@ class NADE(SequenceConditional):
     def check(self, ordering: Ordering) -> None:
         check_positive(hidden=self.hidden, chunk=self.chunk)
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
+    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
         total = self.hidden_bias + self.context_bias(context)  # [batch, hidden]
         return total.astype(jnp.promote_types(blank.dtype, jnp.float32))
 

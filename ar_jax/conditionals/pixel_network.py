@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ar_jax.conditionals.base import Cache, Conditional, Context, ContextBias, image_grid
-from ar_jax.conditionals.masked_conv import MaskedConv, PixelHead, Place, reach
+from ar_jax.conditionals.base import Conditional, image_grid
 from ar_jax.conditionals.recurrent import lstm
+from ar_jax.nn.context import ContextBias, ContextVectors
+from ar_jax.nn.masked_conv import MaskedConv, PixelHead, Place, reach
+from ar_jax.nn.sequence import Cache
 from ar_jax.orderings import Ordering
 
 
@@ -24,11 +26,11 @@ class ResidualLayer(nn.Module, ABC):
     channels: int
 
     @abstractmethod
-    def __call__(self, x: jax.Array, context: Context, colours: int) -> jax.Array:
+    def __call__(self, x: jax.Array, context: ContextVectors, colours: int) -> jax.Array:
         """`[batch, height, width, 2 * channels]` -> the same, with so many steps to a pixel."""
 
     @abstractmethod
-    def init_cache(self, blank: jax.Array, width: int, context: Context) -> Cache:
+    def init_cache(self, blank: jax.Array, width: int, context: ContextVectors) -> Cache:
         """The cache before the first step; of `blank` the batch and the dtype are read."""
 
     @abstractmethod
@@ -70,7 +72,7 @@ class PixelNetwork(Conditional):
         """`[length, length]` booleans: what a residual layer sees at each step."""
 
     def __call__(
-        self, steps: jax.Array, ordering: Ordering, context: Context, features: int
+        self, steps: jax.Array, ordering: Ordering, context: ContextVectors, features: int
     ) -> jax.Array:
         colours = ordering.channels
         height, width = image_grid(self, ordering, colours)
@@ -80,7 +82,7 @@ class PixelNetwork(Conditional):
             x = residual(x, context, colours)
         return self.last(x, features, colours)
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
+    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
         batch, inputs = blank.shape
         _, width = image_grid(self, ordering, ordering.channels)
         rows = self.first.init_rows(batch, width, ordering.channels * inputs, blank.dtype)

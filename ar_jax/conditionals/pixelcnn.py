@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.checks import check_at_least, check_positive
-from ar_jax.conditionals.base import Context, ContextBias, image_grid
-from ar_jax.conditionals.masked_conv import (
+from ar_jax.conditionals.base import image_grid
+from ar_jax.conditionals.pixel_network import PixelNetwork, ResidualLayer
+from ar_jax.nn.context import ContextBias, ContextVectors
+from ar_jax.nn.masked_conv import (
     MaskedConv,
     PixelDense,
     Place,
@@ -17,7 +19,6 @@ from ar_jax.conditionals.masked_conv import (
     check_kernels,
     reach,
 )
-from ar_jax.conditionals.pixel_network import PixelNetwork, ResidualLayer
 from ar_jax.orderings import Ordering
 
 
@@ -46,12 +47,12 @@ class ResidualBlock(ResidualLayer):
         self.up = PixelDense(2 * self.channels)
         self.context_bias = ContextBias(self.channels)
 
-    def __call__(self, x: jax.Array, context: Context, colours: int) -> jax.Array:
+    def __call__(self, x: jax.Array, context: ContextVectors, colours: int) -> jax.Array:
         bias = self.context_bias(context)[:, None, None]
         inside = nn.relu(self.down(nn.relu(x), colours) + bias)
         return x + self.up(nn.relu(self.conv(inside, colours)), colours)
 
-    def init_cache(self, blank: jax.Array, width: int, context: Context) -> BlockCache:
+    def init_cache(self, blank: jax.Array, width: int, context: ContextVectors) -> BlockCache:
         bias, dtype = self.context_bias(context), blank.dtype
         batch, channels = bias.shape
         return BlockCache(

@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.checks import check_fractions, check_positive
-from ar_jax.conditionals.base import Cache, Conditional, Context, image_grid, shift
-from ar_jax.conditionals.shifted_conv import (
+from ar_jax.conditionals.base import Conditional, image_grid
+from ar_jax.nn.context import ContextVectors
+from ar_jax.nn.sequence import Cache, shift
+from ar_jax.nn.shifted_conv import (
     AboveAndLeft,
     BlockCache,
     GatedBlock,
@@ -75,7 +77,7 @@ class Scale(nn.Module):
             self.double = TransposedConv(self.channels, self.right)
 
     def __call__(
-        self, x: jax.Array, aux: Sequence[Sequence[jax.Array]], context: Context
+        self, x: jax.Array, aux: Sequence[Sequence[jax.Array]], context: ContextVectors
     ) -> list[list[jax.Array]]:
         """All pixels.
 
@@ -101,7 +103,7 @@ class Scale(nn.Module):
 
         return [self._pass(x, run, descend), *below]
 
-    def init_cache(self, batch: int, width: int, dtype: Any, context: Context) -> ScaleCache:
+    def init_cache(self, batch: int, width: int, dtype: Any, context: ContextVectors) -> ScaleCache:
         """The cache before the first row."""
         blocks = [block.init_cache(batch, width, dtype, context) for block in self.layers]
         columns = 1 if self.right else width
@@ -226,7 +228,7 @@ class PixelCNNPlusPlus(Conditional):
         )
 
     def __call__(
-        self, steps: jax.Array, ordering: Ordering, context: Context, features: int
+        self, steps: jax.Array, ordering: Ordering, context: ContextVectors, features: int
     ) -> jax.Array:
         batch, length, inputs = steps.shape
         x = mark_inside(steps.reshape(batch, *image_grid(self, ordering), inputs))
@@ -234,7 +236,7 @@ class PixelCNNPlusPlus(Conditional):
         horizontal = self.horizontal(self.above_and_left(x), vertical, context)
         return self._head(horizontal[0][-1].reshape(batch, length, -1), features)
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
+    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
         batch, inputs = blank.shape
         _, width = image_grid(self, ordering)
         image = batch, width, inputs + 1, blank.dtype

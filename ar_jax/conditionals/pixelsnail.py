@@ -8,9 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.checks import check_fractions, check_positive
-from ar_jax.conditionals.attention import attend_causally
-from ar_jax.conditionals.base import Cache, Conditional, Context, flat, image_grid, shift
-from ar_jax.conditionals.shifted_conv import (
+from ar_jax.conditionals.base import Conditional, image_grid
+from ar_jax.nn.attention import attend_causally
+from ar_jax.nn.context import ContextVectors
+from ar_jax.nn.sequence import Cache, dense_2d, shift
+from ar_jax.nn.shifted_conv import (
     AboveAndLeft,
     BlockCache,
     GatedBlock,
@@ -66,7 +68,7 @@ class Stage(nn.Module):
         self.query = nn.Dense(self.key)
 
     def __call__(
-        self, image: jax.Array, x: jax.Array, coordinates: jax.Array, context: Context
+        self, image: jax.Array, x: jax.Array, coordinates: jax.Array, context: ContextVectors
     ) -> jax.Array:
         """All pixels.
 
@@ -90,7 +92,7 @@ class Stage(nn.Module):
         return self._merge(x, attended, biases)
 
     def init_cache(
-        self, batch: int, length: int, width: int, dtype: Any, context: Context
+        self, batch: int, length: int, width: int, dtype: Any, context: ContextVectors
     ) -> StageCache:
         """The cache before the first pixel."""
         return StageCache(
@@ -139,7 +141,7 @@ class Stage(nn.Module):
         after = StageCache(blocks, cache.biases, x, keys, values)
         return after, self._merge(x, attended[:, 0], cache.biases)[:, 0]
 
-    def _biases(self, context: Context) -> list[jax.Array]:
+    def _biases(self, context: ContextVectors) -> list[jax.Array]:
         blocks = (self.content_block, self.query_block, self.last_block)
         return [block.context_bias(context) for block in blocks]
 
@@ -148,14 +150,14 @@ class Stage(nn.Module):
     ) -> tuple[jax.Array, jax.Array]:
         """Keys and values `[batch, 1, pixels, size]`."""
         content = jnp.concatenate([image, x, coordinates], axis=-1)
-        y = flat(self.key_value, self.content_block(content, None, biases[0]))
+        y = dense_2d(self.key_value, self.content_block(content, None, biases[0]))
         y = y.reshape(len(x), 1, -1, self.key + self.value)
         return y[..., : self.key], y[..., self.key :]
 
     def _ask(self, x: jax.Array, coordinates: jax.Array, biases: list[jax.Array]) -> jax.Array:
         """Queries `[batch, 1, pixels, key]`."""
         place = jnp.concatenate([x, coordinates], axis=-1)
-        y = flat(self.query, self.query_block(place, None, biases[1]))
+        y = dense_2d(self.query, self.query_block(place, None, biases[1]))
         return y.reshape(len(x), 1, -1, self.key)
 
     def _merge(self, x: jax.Array, attended: jax.Array, biases: list[jax.Array]) -> jax.Array:
@@ -202,7 +204,7 @@ class PixelSNAIL(Conditional):
         self.first = AboveAndLeft(self.channels)
 
     def __call__(
-        self, steps: jax.Array, ordering: Ordering, context: Context, features: int
+        self, steps: jax.Array, ordering: Ordering, context: ContextVectors, features: int
     ) -> jax.Array:
         batch, length, inputs = steps.shape
         image = steps.reshape(batch, *image_grid(self, ordering), inputs)
@@ -213,7 +215,7 @@ class PixelSNAIL(Conditional):
             x = stage(image, x, coordinates, context)
         return self._head(x.reshape(batch, length, -1), features)
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
+    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
         batch, inputs = blank.shape
         _, width = image_grid(self, ordering)
         return self.first.init_cache(batch, width, inputs + 1, blank.dtype), [

@@ -8,7 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from ar_jax.checks import check_fractions, check_positive
-from ar_jax.conditionals.base import Cache, Context, ContextBias, SequenceConditional, flat
+from ar_jax.conditionals.base import SequenceConditional
+from ar_jax.nn.context import ContextBias, ContextVectors
+from ar_jax.nn.sequence import Cache, dense_2d
 from ar_jax.orderings import Ordering
 
 
@@ -41,7 +43,7 @@ class Layer(nn.Module, ABC):
         Returns:
           The state after them, and the hidden states `[slots, batch, width]`.
         """
-        return jax.lax.scan(self.update, state, flat(self.inputs, x) + bias)
+        return jax.lax.scan(self.update, state, dense_2d(self.inputs, x) + bias)
 
     def init_bias(self, key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
         """The biases of the gates at first: zero."""
@@ -89,7 +91,7 @@ class Recurrent(SequenceConditional):
         check_positive(layers=self.layers, width=self.width)
         check_fractions(dropout=self.dropout)
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
+    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
         return [
             (layer.init_state(len(blank), blank.dtype), layer.context_bias(context))
             for layer in self.stack

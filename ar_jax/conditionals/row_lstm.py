@@ -8,14 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.checks import check_positive
-from ar_jax.conditionals.base import Context, ContextBias, image_grid
-from ar_jax.conditionals.masked_conv import (
-    MaskedConv,
-    PixelDense,
-    Place,
-    check_colours,
-    check_kernels,
-)
+from ar_jax.conditionals.base import image_grid
 from ar_jax.conditionals.pixel_network import (
     PixelNetwork,
     ResidualLayer,
@@ -23,6 +16,14 @@ from ar_jax.conditionals.pixel_network import (
     up_and_left,
 )
 from ar_jax.conditionals.recurrent import init_memory, lstm
+from ar_jax.nn.context import ContextBias, ContextVectors
+from ar_jax.nn.masked_conv import (
+    MaskedConv,
+    PixelDense,
+    Place,
+    check_colours,
+    check_kernels,
+)
 from ar_jax.orderings import Ordering
 
 
@@ -53,7 +54,7 @@ class ResidualRowLSTM(ResidualLayer):
         self.recurrent = self.param("recurrent", nn.initializers.lecun_normal(), shape, jnp.float32)
         self.up = PixelDense(2 * self.channels)
 
-    def __call__(self, x: jax.Array, context: Context, colours: int) -> jax.Array:
+    def __call__(self, x: jax.Array, context: ContextVectors, colours: int) -> jax.Array:
         batch, _, width, _ = x.shape
         gates = self.inputs(x, colours) + self.context_bias(context)[:, None, None]
 
@@ -68,7 +69,7 @@ class ResidualRowLSTM(ResidualLayer):
         _, hidden = jax.lax.scan(row, state, gates.swapaxes(0, 1))
         return x + self.up(hidden.swapaxes(0, 1), colours)
 
-    def init_cache(self, blank: jax.Array, width: int, context: Context) -> RowLSTMCache:
+    def init_cache(self, blank: jax.Array, width: int, context: ContextVectors) -> RowLSTMCache:
         batch, margin = len(blank), self.kernel - 1
         return RowLSTMCache(
             inputs=self.inputs.init_rows(batch, width, 2 * self.channels, blank.dtype),

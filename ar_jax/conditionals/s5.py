@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ar_jax.conditionals.base import flat
 from ar_jax.conditionals.state_space import DiagonalMixer, StateSpace, widen
+from ar_jax.nn.sequence import dense_2d
 from ar_jax.orderings import Ordering
 
 
@@ -48,7 +48,7 @@ class S5Mixer(DiagonalMixer):
 
     def gate(self, y: jax.Array) -> jax.Array:
         y = nn.gelu(y)
-        return y * nn.sigmoid(flat(self.gates, y))
+        return y * nn.sigmoid(dense_2d(self.gates, y))
 
     def init_inputs(self, key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
         vectors = self._eigenvectors()

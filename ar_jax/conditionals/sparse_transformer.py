@@ -7,10 +7,10 @@ from typing import ClassVar, Literal
 import flax.linen as nn
 
 from ar_jax.checks import check_at_least, check_positive
-from ar_jax.conditionals.feed_forward import Activation
-from ar_jax.conditionals.patterns import Column, Local, Pattern, Summaries, Window
-from ar_jax.conditionals.positions import Axial, Positions
 from ar_jax.conditionals.transformer import DecoderOnly, Initial
+from ar_jax.nn.feed_forward import Activation
+from ar_jax.nn.patterns import Column, Local, Pattern, Summaries, Window
+from ar_jax.nn.positions import Axial, Positions
 from ar_jax.orderings import Ordering
 
 

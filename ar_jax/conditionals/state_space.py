@@ -10,7 +10,9 @@ import jax
 import jax.numpy as jnp
 
 from ar_jax.checks import check_fractions, check_positive
-from ar_jax.conditionals.base import Cache, Context, ContextBias, SequenceConditional, flat
+from ar_jax.conditionals.base import SequenceConditional
+from ar_jax.nn.context import ContextBias, ContextVectors
+from ar_jax.nn.sequence import Cache, dense_2d
 from ar_jax.orderings import Ordering
 
 CHUNK = 32
@@ -75,7 +77,7 @@ class StateSpace(SequenceConditional):
         """What normalises the stream before each mixer, and at the end."""
         return nn.LayerNorm()
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
+    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
         return [
             (mixer.init_state(len(blank), blank.dtype), context_bias(context)[:, None])
             for mixer, context_bias in zip(self.mixers, self.context_biases, strict=True)
@@ -85,7 +87,7 @@ class StateSpace(SequenceConditional):
         self, cache: Cache, previous: jax.Array, t: Any, ordering: Ordering, features: int
     ) -> tuple[Cache, jax.Array]:
         slots = t + jnp.arange(previous.shape[1])
-        x = jnp.where((slots == 0)[:, None], self.start, flat(self.embed, previous))
+        x = jnp.where((slots == 0)[:, None], self.start, dense_2d(self.embed, previous))
         extended = []
         for norm, mixer, (state, bias) in zip(self.norms, self.mixers, cache, strict=True):
             state, mixed = mixer.extend(state, norm(x) + bias, t)
@@ -129,10 +131,10 @@ class DiagonalMixer(Mixer):
             states = linear_recurrence(decay[None, None], drive, state)
             return states[:, -1], states
 
-        real, imaginary = jnp.split(widen(flat(self.inputs, x)), 2, axis=-1)
+        real, imaginary = jnp.split(widen(dense_2d(self.inputs, x)), 2, axis=-1)
         state, states = in_chunks(body, state, scale * jax.lax.complex(real, imaginary))
         parts = jnp.concatenate([states.real, states.imag], axis=-1).astype(x.dtype)
-        return state, self.gate(flat(self.outputs, parts) + self.skip * x)
+        return state, self.gate(dense_2d(self.outputs, parts) + self.skip * x)
 
     @abstractmethod
     def dynamics(self) -> tuple[jax.Array, jax.Array]:

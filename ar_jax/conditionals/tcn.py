@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.checks import check_fractions, check_positive
-from ar_jax.conditionals.base import Cache, Context, ContextBias, SequenceConditional, flat
-from ar_jax.conditionals.causal_conv import CausalConv, band, check_taps, reach
+from ar_jax.conditionals.base import SequenceConditional
+from ar_jax.nn.causal_conv import CausalConv, band, check_taps, reach
+from ar_jax.nn.context import ContextBias, ContextVectors
+from ar_jax.nn.sequence import Cache, dense_2d
 from ar_jax.orderings import Ordering
 
 BlockCache = list[tuple[jax.Array, jax.Array]]
@@ -44,7 +46,7 @@ class ResidualBlock(nn.Module):
         self.drop = nn.Dropout(self.dropout, broadcast_dims=(1,))
         self.skip = nn.Dense(self.channels)
 
-    def init_cache(self, inputs: int, context: Context, dtype: Any) -> BlockCache:
+    def init_cache(self, inputs: int, context: ContextVectors, dtype: Any) -> BlockCache:
         """The cache before the first slot, for that many channels that come in."""
         return [
             (conv.init_ring(len(context[0]), channels, dtype), context_bias(context)[:, None])
@@ -60,7 +62,7 @@ class ResidualBlock(nn.Module):
             ring, inside = conv.extend(ring, inside, t)
             inside = self.drop(nn.relu(inside + bias), deterministic=not self.has_rng("dropout"))
             extended.append((ring, bias))
-        skip = x if x.shape[-1] == self.channels else flat(self.skip, x)
+        skip = x if x.shape[-1] == self.channels else dense_2d(self.skip, x)
         return extended, nn.relu(skip + inside)
 
 
@@ -98,7 +100,7 @@ class TCN(SequenceConditional):
             for i in range(self.layers)
         ]
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
+    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
         widths = [blank.shape[-1], *[self.channels] * (self.layers - 1)]
         return [
             block.init_cache(inputs, context, blank.dtype)

@@ -13,11 +13,13 @@ import numpy as np
 from flax.typing import Initializer
 
 from ar_jax.checks import check_at_least, check_fractions, check_number, check_positive
-from ar_jax.conditionals.attention import attend, merge
-from ar_jax.conditionals.base import Cache, Context, SequenceConditional, flat
-from ar_jax.conditionals.feed_forward import LECUN, Activation, FeedForward, MixtureOfExperts
-from ar_jax.conditionals.patterns import Causal, Pattern, Places, Window, join
-from ar_jax.conditionals.positions import Learned, Positions, Rotation, rotate
+from ar_jax.conditionals.base import SequenceConditional
+from ar_jax.nn.attention import attend, merge
+from ar_jax.nn.context import ContextVectors
+from ar_jax.nn.feed_forward import LECUN, Activation, FeedForward, MixtureOfExperts
+from ar_jax.nn.patterns import Causal, Pattern, Places, Window, join
+from ar_jax.nn.positions import Learned, Positions, Rotation, rotate
+from ar_jax.nn.sequence import Cache, dense_2d
 from ar_jax.orderings import Ordering
 
 Norm = Literal["layer", "rms"]
@@ -146,7 +148,7 @@ class Block(nn.Module):
 
     def project(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """`[batch, slots, width]` -> queries, keys, values `[batch, heads, slots, features]`."""
-        x = flat(self.query_key_value, self._before(self.attention_norm, x))
+        x = dense_2d(self.query_key_value, self._before(self.attention_norm, x))
         query, key, value = jnp.split(x, self.splits, axis=-1)
         return self._query(query), *self._key_value(key, value)
 
@@ -163,11 +165,11 @@ class Block(nn.Module):
           attended: `[batch, heads, slots, features]`.
           memory: what cross-attention looks at.
         """
-        x = self._add(self.attention_norm, x, flat(self.attention_out, merge(attended)))
+        x = self._add(self.attention_norm, x, dense_2d(self.attention_out, merge(attended)))
         if memory is not None:
-            query = self._query(flat(self.cross_query, self._before(self.cross_norm, x)))
+            query = self._query(dense_2d(self.cross_query, self._before(self.cross_norm, x)))
             crossed = attend(query, memory.keys, memory.values, memory.mask[:, None])
-            x = self._add(self.cross_norm, x, flat(self.cross_out, merge(crossed)))
+            x = self._add(self.cross_norm, x, dense_2d(self.cross_out, merge(crossed)))
         added = self.feed_forward(self._before(self.feed_forward_norm, x))
         return self._add(self.feed_forward_norm, x, added)
 
@@ -301,7 +303,7 @@ class DecoderOnly(SequenceConditional):
         self.readout_norm = norm(self.norm, self.norm_epsilon)
         self.drop = nn.Dropout(self.dropout)
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
+    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
         vectors, mask = context
         if self.context_start:
             if mask.shape[1] == 0:
@@ -329,7 +331,7 @@ class DecoderOnly(SequenceConditional):
     ) -> tuple[Cache, jax.Array]:
         start, prefix, caches = cache
         slots = t + jnp.arange(previous.shape[1])
-        entered = self._enter(partial(flat, self.embed), previous)
+        entered = self._enter(partial(dense_2d, self.embed), previous)
         x = jnp.where((slots == 0)[:, None], start[:, None], entered)
         x = self.positions.add(x, slots, ordering)
         x = self.drop(x, deterministic=not self.has_rng("dropout"))
@@ -399,7 +401,7 @@ class DecoderOnly(SequenceConditional):
     def readout(self, x: jax.Array, features: int) -> jax.Array:
         if not self.projections:
             return self._of_width("the head's features", features, x)
-        return flat(nn.Dense(features, kernel_init=self.initial.readout, name="readout"), x)
+        return dense_2d(nn.Dense(features, kernel_init=self.initial.readout, name="readout"), x)
 
     def _enter(self, projection: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
         """Into the stream: `[..., inputs]` -> `[..., width]`."""

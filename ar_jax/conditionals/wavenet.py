@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.checks import check_positive
-from ar_jax.conditionals.base import Cache, Context, ContextBias, SequenceConditional, flat
-from ar_jax.conditionals.causal_conv import CausalConv, band, check_taps, reach
+from ar_jax.conditionals.base import SequenceConditional
+from ar_jax.nn.causal_conv import CausalConv, band, check_taps, reach
+from ar_jax.nn.context import ContextBias, ContextVectors
+from ar_jax.nn.sequence import Cache, dense_2d
 from ar_jax.orderings import Ordering
 
 
@@ -51,7 +53,7 @@ class GatedLayer(nn.Module):
         """
         ring, convolved = self.conv.extend(ring, x, t)
         filtered, gate = jnp.split(convolved + bias, 2, axis=-1)
-        out = flat(self.out, jnp.tanh(filtered) * nn.sigmoid(gate))
+        out = dense_2d(self.out, jnp.tanh(filtered) * nn.sigmoid(gate))
         skip, residual = jnp.split(out, [self.skip_channels], axis=-1)
         return ring, x if self.is_last else x + residual, skip
 
@@ -101,7 +103,7 @@ class WaveNet(SequenceConditional):
         ]
         self.head = nn.Dense(self.skip_channels)
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: Context) -> Cache:
+    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
         batch, inputs = blank.shape
         vectors, mask = context
         if self.local and mask.shape[1]:  # each span is told its own vector
@@ -128,7 +130,7 @@ class WaveNet(SequenceConditional):
             ring, x, skip = layer.extend(ring, x, bias, t)
             skips += skip
             extended.append((ring, biases))
-        hidden = nn.relu(flat(self.head, nn.relu(skips)))
+        hidden = nn.relu(dense_2d(self.head, nn.relu(skips)))
         return (first, extended), self.readout(hidden, features)
 
     def visible(self, ordering: Ordering) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Contexts: the condition y as vectors that a conditional reads."""
 
-from ar_jax.contexts.base import Condition, Context, Encoder, Vectors, count_of, map_condition
+from ar_jax.contexts.base import Condition, Context, Encoder, count_of, map_condition
 from ar_jax.contexts.class_label import ClassLabel
 from ar_jax.contexts.first_token import FirstToken
 from ar_jax.contexts.image import Image
@@ -24,7 +24,6 @@ __all__ = [
     "Several",
     "Tokens",
     "Vector",
-    "Vectors",
     "count_of",
     "map_condition",
 ]

@@ -11,12 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.checks import check_fractions, check_positive, is_concrete
+from ar_jax.nn.context import ContextVectors
 
 Condition = jax.Array | np.ndarray | tuple["Condition", ...] | None
 """y: an array `[batch, ...]`, a tuple of several conditions, or None where there is none."""
-
-Vectors = tuple[jax.Array, jax.Array]
-"""Vectors `[batch, context_length, width]`, and which of them count `[batch, context_length]`."""
 
 
 def map_condition(function: Callable[[Any], Any], condition: Any) -> Any:
@@ -42,7 +40,7 @@ class Context(nn.Module, ABC):
     """Whether the condition is a step, which the head encodes before it is turned into vectors."""
 
     @abstractmethod
-    def __call__(self, condition: Any, batch: int) -> Vectors:
+    def __call__(self, condition: Any, batch: int) -> ContextVectors:
         """Vectors `[batch, context_length, width]` and mask `[batch, context_length]`."""
 
     @abstractmethod
@@ -71,7 +69,7 @@ class Encoder(Context, kw_only=True):
     dropout: float = 0.0
 
     @abstractmethod
-    def encode(self, condition: jax.Array) -> Vectors:
+    def encode(self, condition: jax.Array) -> ContextVectors:
         """The vectors of conditions that are there; called in a compact method."""
 
     @abstractmethod
@@ -86,7 +84,7 @@ class Encoder(Context, kw_only=True):
         """Raises ValueError when the condition does not fit the encoder."""
 
     @nn.compact
-    def __call__(self, condition: Any, batch: int) -> Vectors:
+    def __call__(self, condition: Any, batch: int) -> ContextVectors:
         if condition is None:
             if self.is_initializing():
                 raise ValueError("condition: expected an example of it for init, got None")

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from ar_jax.checks import check_integers, check_positive, check_shape
-from ar_jax.contexts.base import Encoder, Vectors, no_integers
+from ar_jax.contexts.base import Encoder, no_integers
+from ar_jax.nn.context import ContextVectors
 
 
 class ClassLabel(Encoder):
@@ -19,7 +20,7 @@ class ClassLabel(Encoder):
 
     classes: int
 
-    def encode(self, condition: jax.Array) -> Vectors:
+    def encode(self, condition: jax.Array) -> ContextVectors:
         vectors = nn.Embed(self.classes, self.width)(jnp.maximum(condition, 0))
         return vectors[:, None], jnp.ones((len(condition), 1), bool)
 

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.checks import check_floats, check_positive, check_shape, is_concrete
-from ar_jax.contexts.base import Encoder, Vectors
+from ar_jax.contexts.base import Encoder
+from ar_jax.nn.context import ContextVectors
 
 
 def embed(elements: jax.Array, places: jax.Array | float, width: int) -> jax.Array:
@@ -50,7 +51,7 @@ class Rows(Encoder):
     def places(self, count: int) -> jax.Array | float:
         """What marks the rows by their number, `[count, width]`; called in a compact method."""
 
-    def encode(self, condition: jax.Array) -> Vectors:
+    def encode(self, condition: jax.Array) -> ContextVectors:
         known = ~jnp.isnan(condition)
         numbers = jnp.concatenate([jnp.where(known, condition, 0), known], axis=-1)
         places = self.places(condition.shape[1])

@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 import jax.numpy as jnp
 
 from ar_jax.checks import check_integers, check_positive, check_shape
-from ar_jax.contexts.base import Context, Vectors
+from ar_jax.contexts.base import Context
+from ar_jax.nn.context import ContextVectors
 
 
 class FirstToken(Context):
@@ -25,7 +26,7 @@ class FirstToken(Context):
     length: ClassVar[int] = 1
     of_steps: ClassVar[bool] = True
 
-    def __call__(self, condition: Any, batch: int) -> Vectors:
+    def __call__(self, condition: Any, batch: int) -> ContextVectors:
         """The encoded token `[batch, width]`, as the only vector."""
         return condition[:, None], jnp.ones((batch, 1), bool)
 

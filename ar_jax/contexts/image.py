@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.checks import check_floats, check_integers, check_levels, check_shape, is_concrete
-from ar_jax.contexts.base import Encoder, Vectors, no_integers
+from ar_jax.contexts.base import Encoder, no_integers
 from ar_jax.contexts.elements import embed
+from ar_jax.nn.context import ContextVectors
 
 
 class Image(Encoder):
@@ -28,7 +29,7 @@ class Image(Encoder):
     patch: tuple[int, int]
     levels: int = 256
 
-    def encode(self, condition: jax.Array) -> Vectors:
+    def encode(self, condition: jax.Array) -> ContextVectors:
         if not jnp.issubdtype(condition.dtype, jnp.floating):
             condition = 2 * condition.astype(jnp.result_type(float)) / (self.levels - 1) - 1
         (height, width, _), (tall, wide) = self.event, self.patch

@@ -6,7 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from ar_jax.checks import check_fractions, check_positive
-from ar_jax.contexts.base import Context, Encoder, Vectors
+from ar_jax.contexts.base import Context, Encoder
+from ar_jax.nn.context import ContextVectors
 
 
 class Several(Context):
@@ -33,7 +34,7 @@ class Several(Context):
         # Linen would let contexts share what they happen to hold the same instance of.
         self.parts = [context.clone(_deep_clone=True) for context in self.contexts]
 
-    def __call__(self, condition: Any, batch: int) -> Vectors:
+    def __call__(self, condition: Any, batch: int) -> ContextVectors:
         conditions = self._split(condition)
         if self.dropout and self.has_rng("dropout"):
             gone = jax.random.bernoulli(self.make_rng("dropout"), self.dropout, (batch,))

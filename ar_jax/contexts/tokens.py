@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.checks import check_integers, check_positive, check_shape, is_concrete
-from ar_jax.contexts.base import Encoder, Vectors, no_integers
+from ar_jax.contexts.base import Encoder, no_integers
+from ar_jax.nn.context import ContextVectors
 
 
 class Tokens(Encoder):
@@ -23,7 +24,7 @@ class Tokens(Encoder):
     vocabulary: int
     length: int
 
-    def encode(self, condition: jax.Array) -> Vectors:
+    def encode(self, condition: jax.Array) -> ContextVectors:
         mask = condition >= 0
         embed = nn.Embed(self.vocabulary, self.width, name="symbols")
         places = nn.Embed(self.length, self.width, name="places")

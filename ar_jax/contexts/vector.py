@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.checks import check_floats, check_positive, check_shape, is_concrete
-from ar_jax.contexts.base import Encoder, Vectors
+from ar_jax.contexts.base import Encoder
+from ar_jax.nn.context import ContextVectors
 
 
 class Vector(Encoder):
@@ -20,7 +21,7 @@ class Vector(Encoder):
 
     size: int
 
-    def encode(self, condition: jax.Array) -> Vectors:
+    def encode(self, condition: jax.Array) -> ContextVectors:
         present = jnp.where(self.absent(condition)[:, None], 0, condition)
         return nn.Dense(self.width)(present)[:, None], jnp.ones((len(condition), 1), bool)
 

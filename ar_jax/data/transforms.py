@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ar_jax.checks import check_integers
-from ar_jax.mu_law import compress, expand
+from ar_jax.math.mu_law import compress, expand
 
 Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 """`[batch, *event]` and the randomness of this batch -> `[batch, *event]`."""
@@ -79,7 +79,7 @@ def grey_levels(x: np.ndarray, levels: int) -> np.ndarray:
 
 
 def mu_law(samples: np.ndarray) -> np.ndarray:
-    """Sound in 256 levels, finer the softer it is (see `ar_jax.mu_law`).
+    """Sound in 256 levels, finer the softer it is (see `ar_jax.math.mu_law`).
 
     Args:
       samples: `[batch, *event]`, int16.

@@ -12,7 +12,7 @@ from jax import lax
 from rich.progress import track
 
 from ar_jax.checks import check_shape, check_variables, is_concrete
-from ar_jax.model import Array, AutoregressiveModel, Model
+from ar_jax.models.autoregressive import Array, AutoregressiveModel, Model
 from ar_jax.training.parallel import data_parallel, first_process, replicate
 from ar_jax.training.step import Batch, log_prob
 

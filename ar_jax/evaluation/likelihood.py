@@ -14,7 +14,7 @@ from ar_jax.checks import check_variables
 from ar_jax.data.batches import EvaluationBatches
 from ar_jax.data.sources import groups
 from ar_jax.evaluation.standard_error import StandardError, standard_error
-from ar_jax.model import Model
+from ar_jax.models.autoregressive import Model
 from ar_jax.training.parallel import data_parallel, replicate
 from ar_jax.training.step import Batch, make_eval_step
 

@@ -10,13 +10,14 @@ import jax.numpy as jnp
 
 from ar_jax.checks import as_keys, check_fields, check_floats, check_positive, check_shape
 from ar_jax.conditionals.base import Conditional, check_follows
-from ar_jax.contexts import Condition, Context, Nothing, Vectors, map_condition
+from ar_jax.contexts import Condition, Context, Nothing, map_condition
 from ar_jax.decoding import Sampler
 from ar_jax.flows.transforms import Transform
 from ar_jax.heads.base import Head, widen
 from ar_jax.heads.gaussian import GaussianMixture
 from ar_jax.heads.support import Reals
-from ar_jax.model import Array
+from ar_jax.models.autoregressive import Array
+from ar_jax.nn.context import ContextVectors
 from ar_jax.orderings import Ordering
 
 Mapped = tuple[jax.Array, jax.Array]
@@ -54,7 +55,7 @@ class Bijection(nn.Module):
         # Linen would let layers share what they happen to hold the same instance of.
         self.conditional = self.layer.conditional.clone(_deep_clone=True)
 
-    def __call__(self, x: jax.Array, context: Vectors) -> Mapped:
+    def __call__(self, x: jax.Array, context: ContextVectors) -> Mapped:
         """y, from x `[batch, *event]` and the context's vectors and mask."""
         steps = self.layer.ordering.to_steps(x)
         seen, (vectors, mask) = self._seen(steps), context
@@ -63,7 +64,7 @@ class Bijection(nn.Module):
         y, log_slope = self.layer.transform.forward(steps, self._parameters(features))
         return self.layer.ordering.to_event(y), log_slope.sum(axis=(1, 2))
 
-    def inverse(self, y: jax.Array, context: Vectors) -> Mapped:
+    def inverse(self, y: jax.Array, context: ContextVectors) -> Mapped:
         """x, from y `[batch, *event]` and the context's vectors and mask."""
         if self.is_initializing():
             return self(y, context)  # sets the same parameters
@@ -213,7 +214,7 @@ class Flow(nn.Module, ABC):
             total += log_slope
         return x, total
 
-    def _context(self, condition: Condition, batch: int) -> Vectors:
+    def _context(self, condition: Condition, batch: int) -> ContextVectors:
         return self.context(map_condition(jnp.asarray, condition), batch)
 
     @property

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from ar_jax.checks import check_positive
-from ar_jax.splines import inverse_rational_quadratic, rational_quadratic, squash
+from ar_jax.math.splines import inverse_rational_quadratic, rational_quadratic, squash
 
 
 class Transform(ABC):

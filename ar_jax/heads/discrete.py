@@ -11,7 +11,7 @@ from jax.typing import DTypeLike
 from ar_jax.checks import check_levels, check_positive
 from ar_jax.heads.base import Family, Sampler, widen
 from ar_jax.heads.support import Integers, Support
-from ar_jax.mu_law import expand
+from ar_jax.math.mu_law import expand
 
 
 class Discrete(Family):

@@ -10,7 +10,7 @@ from ar_jax.checks import check_positive
 from ar_jax.heads.base import Family, Sampler
 from ar_jax.heads.mixture import LOG_SCALE, check_untruncated
 from ar_jax.heads.support import Reals, Support
-from ar_jax.splines import inverse_rational_quadratic, knots_of, rational_quadratic
+from ar_jax.math.splines import inverse_rational_quadratic, knots_of, rational_quadratic
 
 
 class NeuralSpline(Family):
@@ -26,7 +26,7 @@ class NeuralSpline(Family):
 
     Attributes:
       bins: of the spline; the features of a variable are m, log s, and the logarithms of widths, of
-        heights and of inner slopes, up to what `ar_jax.splines` makes of them.
+        heights and of inner slopes, up to what `ar_jax.math.splines` makes of them.
       bound: where the spline ends, in units of s.
     """
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from ar_jax.heads.mixture import LocationScaleMixture
-from ar_jax.splines import squash
+from ar_jax.math.splines import squash
 
 
 class StudentTMixture(LocationScaleMixture):

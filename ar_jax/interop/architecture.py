@@ -18,7 +18,7 @@ from ar_jax.conditionals import Transformer
 from ar_jax.contexts import FirstToken
 from ar_jax.heads import Categorical
 from ar_jax.interop.checkpoint import CONFIG, TENSORS, Config, Tensor, open_tensors, write
-from ar_jax.model import AutoregressiveModel
+from ar_jax.models.autoregressive import AutoregressiveModel
 from ar_jax.orderings import Raster
 
 Variables = Any

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ar_jax.conditionals import Learned, Transformer
+from ar_jax.conditionals import Transformer
 from ar_jax.interop.architecture import (
     EMBEDDING,
     MOST_LAYERS,
@@ -11,7 +11,8 @@ from ar_jax.interop.architecture import (
     language_model,
 )
 from ar_jax.interop.checkpoint import Config
-from ar_jax.model import AutoregressiveModel
+from ar_jax.models.autoregressive import AutoregressiveModel
+from ar_jax.nn import Learned
 
 ACTIVATIONS = {
     "gelu_pytorch_tanh": "gelu",

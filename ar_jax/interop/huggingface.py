@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from ar_jax.conditionals import Rotary
 from ar_jax.interop.architecture import Architecture, Variables
 from ar_jax.interop.checkpoint import Config, read_config
 from ar_jax.interop.gpt2 import GPT2
 from ar_jax.interop.llama import Llama
-from ar_jax.model import AutoregressiveModel
+from ar_jax.models.autoregressive import AutoregressiveModel
+from ar_jax.nn import Rotary
 
 
 def load(

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.conditionals.base import Conditional
-from ar_jax.model import Array
+from ar_jax.models.autoregressive import Array
 from ar_jax.orderings import Ordering
 from ar_jax.testing.base import apply, close, random_variables
 

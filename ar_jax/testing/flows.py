@@ -11,8 +11,8 @@ from ar_jax.contexts import map_condition
 from ar_jax.decoding import Sampler
 from ar_jax.flows import Flow, Transform
 from ar_jax.heads import Reals
-from ar_jax.model import Array
-from ar_jax.sampling import sample
+from ar_jax.inference.sampling import sample
+from ar_jax.models.autoregressive import Array
 from ar_jax.testing.base import apply, close, random_variables, resized, scaled, to_float32
 from ar_jax.testing.draws import check_draws, quadrature
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from ar_jax.decoding import Sampler
 from ar_jax.heads import Reals
-from ar_jax.model import Array, AutoregressiveModel
+from ar_jax.inference.sampling import sample
+from ar_jax.models.autoregressive import Array, AutoregressiveModel
 from ar_jax.orderings import Raster
-from ar_jax.sampling import sample
 from ar_jax.testing.base import apply, close, random_variables, resized, scaled, to_float32
 from ar_jax.testing.draws import check_frequencies, grid, is_finite
 

@@ -10,7 +10,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from ar_jax.conditionals.base import Conditional
 from ar_jax.decoding import Sampler, example_keys
-from ar_jax.model import AutoregressiveModel
+from ar_jax.models.autoregressive import AutoregressiveModel
 from ar_jax.orderings import Ordering
 from ar_jax.testing.base import apply
 

@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from ar_jax.checks import check_parameters
-from ar_jax.model import Model
+from ar_jax.models.autoregressive import Model
 from ar_jax.training.checkpoint import Checkpoints
 from ar_jax.training.config import Training
 from ar_jax.training.fingerprint import Fingerprint

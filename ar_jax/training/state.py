@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from ar_jax.model import Model
+from ar_jax.models.autoregressive import Model
 
 
 class TrainState(flax.struct.PyTreeNode):

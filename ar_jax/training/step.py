@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 from jax import lax
 
-from ar_jax.model import Model
+from ar_jax.models.autoregressive import Model
 from ar_jax.training.config import OnNonfinite, Precision
 from ar_jax.training.state import TrainState
 

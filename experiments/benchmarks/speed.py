@@ -34,9 +34,9 @@ from ar_jax.data import Arrays, Chunks, EvaluationBatches, Source, training_batc
 from ar_jax.durable import write
 from ar_jax.evaluation import evaluate
 from ar_jax.heads import Bernoulli
-from ar_jax.model import AutoregressiveModel
+from ar_jax.inference.sampling import sample
+from ar_jax.models.autoregressive import AutoregressiveModel
 from ar_jax.orderings import Raster
-from ar_jax.sampling import sample
 from ar_jax.testing import decoding_work
 from ar_jax.training import data_parallel, init_state, make_train_step
 from ar_jax.training.loop import READING

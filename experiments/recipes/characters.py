@@ -21,7 +21,7 @@ from typing import ClassVar, Literal
 import numpy as np
 
 import ar_jax as ar
-from ar_jax import conditionals
+from ar_jax import conditionals, nn
 from ar_jax.data import Chunks, Splits, contiguous_split
 from ar_jax.training import AdamW, Cosine, Training
 from experiments.recipes.base import NOT_TIMED, Benchmark, MadeUp, Recipe
@@ -99,7 +99,7 @@ def benchmark(name: Literal["text8", "enwik8"]) -> Benchmark:
     """A text, with networks of our own sizes."""
     attention = conditionals.Transformer(
         layers=12, width=512, heads=8, hidden=2048, dropout=0.1,
-        positions=conditionals.Rotary(),
+        positions=nn.Rotary(),
     )  # fmt: skip
     state_space = conditionals.Mamba(layers=24, width=512, dropout=0.1)
     return Benchmark(

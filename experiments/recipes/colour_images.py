@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 import ar_jax as ar
-from ar_jax import conditionals
+from ar_jax import conditionals, nn
 from ar_jax.data import Arrays, Source, Splits, tfds_images, tfds_stored_images
 from ar_jax.training import Adam, AdamW, Cosine, Exponential, Training
 from experiments.figures import draw_images
@@ -155,7 +155,7 @@ def of_values(dropout: float) -> conditionals.ImageTransformer:
 
 
 OF_LOGISTICS = conditionals.ImageTransformer(
-    layers=14, width=256, heads=8, hidden=512, positions=conditionals.Axial(), dropout=0.2
+    layers=14, width=256, heads=8, hidden=512, positions=nn.Axial(), dropout=0.2
 )
 """The Image Transformer over pixels, a mixture of logistics each."""
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from ar_jax.conditionals import PixelCNNPlusPlus
-from ar_jax.conditionals.shifted_conv import GatedBlock
+from ar_jax.nn.shifted_conv import GatedBlock
 from ar_jax.orderings import Permutation, Raster
 from ar_jax.testing import close, random_variables
 

@@ -5,19 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from ar_jax.conditionals import (
-    Axial,
-    ImageGPT,
-    ImageTransformer,
-    Learned,
-    PixelCNN,
-    Rotary,
-    Sinusoidal,
-    SparseTransformer,
-    Transformer,
-)
-from ar_jax.conditionals.positions import rotate
+from ar_jax.conditionals import ImageGPT, ImageTransformer, PixelCNN, SparseTransformer, Transformer
 from ar_jax.conditionals.transformer import Block
+from ar_jax.nn import Axial, Learned, Rotary, Sinusoidal
+from ar_jax.nn.positions import rotate
 from ar_jax.orderings import Raster, Snake
 from ar_jax.testing import random_variables
 

@@ -16,8 +16,8 @@ from ar_jax.conditionals import GRU
 from ar_jax.contexts import ClassLabel
 from ar_jax.decoding import Automaton, lengths
 from ar_jax.heads import Categorical, EndOfSequence, GaussianMixture
+from ar_jax.inference.regular_expressions import regular_expression
 from ar_jax.orderings import Raster
-from ar_jax.regular_expressions import regular_expression
 from ar_jax.testing import random_variables
 from ar_jax.testing.draws import check_frequencies
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import ar_jax as ar
-from ar_jax.sampling import _sample
+from ar_jax.inference.sampling import _sample
 
 LOG_PMF = jnp.log(jnp.array([0.1, 0.4, 0.05, 0.3, 0.15]))
 

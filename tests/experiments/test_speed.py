@@ -7,7 +7,7 @@ import pytest
 
 from ar_jax.conditionals import MADE
 from ar_jax.heads import Bernoulli
-from ar_jax.model import AutoregressiveModel
+from ar_jax.models.autoregressive import AutoregressiveModel
 from ar_jax.orderings import Raster
 from experiments.benchmarks import speed
 from experiments.mnist_made import MnistMade

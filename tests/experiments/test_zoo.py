@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from ar_jax import conditionals
+from ar_jax import conditionals, nn
 from ar_jax.conditionals import Conditional, LinearPrediction, MaskedTransformer
 from experiments import zoo
 from experiments.run import describe
@@ -64,7 +64,7 @@ def test_a_page_shows_what_two_models_came_to(tmp_path, tfds_folder):
 
 
 def test_a_module_is_described_as_it_is_written():
-    module = conditionals.Transformer(layers=2, positions=conditionals.Rotary(base=100.0))
+    module = conditionals.Transformer(layers=2, positions=nn.Rotary(base=100.0))
     assert zoo.described(module) == "Transformer(layers=2, positions=Rotary(base=100.0))"
-    assert eval(zoo.described(module), vars(conditionals)) == module
+    assert eval(zoo.described(module), vars(conditionals) | vars(nn)) == module
     assert describe(module)["layers"] == 2

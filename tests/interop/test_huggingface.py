@@ -16,7 +16,7 @@ from safetensors.numpy import load_file, save_file
 
 import ar_jax as ar
 from ar_jax import interop
-from ar_jax.conditionals import Learned, Rotary
+from ar_jax.nn import Learned, Rotary
 from ar_jax.orderings import Raster
 from tests.mutations import check_damaged
 
@@ -487,7 +487,7 @@ def test_entries_of_the_configuration_are_kept(folder, tmp_path):
     ("change", "message"),
     [
         ({"window": 3}, "conditional.window: expected 0 in a GPT2, got 3"),
-        ({"positions": ar.conditionals.Sinusoidal()}, "conditional.positions: expected Learned"),
+        ({"positions": ar.nn.Sinusoidal()}, "conditional.positions: expected Learned"),
         (
             {"activation": "swiglu"},
             "conditional.activation: expected one of gelu, relu, quick_gelu",

@@ -9,8 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ar_jax.conditionals.attention import after_prefix, attend, attend_causally
-from ar_jax.conditionals.base import lookup
+from ar_jax.nn.attention import after_prefix, attend, attend_causally
+from ar_jax.nn.sequence import lookup
 
 
 class Places(NamedTuple):

@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from ar_jax.heads import NeuralSpline
-from ar_jax.splines import inverse_rational_quadratic, rational_quadratic
+from ar_jax.math.splines import inverse_rational_quadratic, rational_quadratic
 from ar_jax.testing import close
 
 BOUND, SLOPE = 3.0, 1e-2

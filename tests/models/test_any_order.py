@@ -10,9 +10,10 @@ import pytest
 
 import ar_jax as ar
 import ar_jax.testing
-from ar_jax.conditionals import MADE, FromTo, MaskedTransformer, Rotary, Transformer
+from ar_jax.conditionals import MADE, MaskedTransformer, Transformer
 from ar_jax.contexts import ClassLabel, Nothing
 from ar_jax.heads import Bernoulli, Categorical, EndOfSequence
+from ar_jax.nn import FromTo, Rotary
 from ar_jax.orderings import PerExample, Permutation, Raster, Snake
 from ar_jax.testing.base import random_variables, resized
 

@@ -8,8 +8,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from ar_jax import regular_expressions
-from ar_jax.regular_expressions import regular_expression
+from ar_jax.inference import regular_expressions
+from ar_jax.inference.regular_expressions import regular_expression
 
 SYMBOLS = "abc"
 

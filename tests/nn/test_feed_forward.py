@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from ar_jax.conditionals.feed_forward import FeedForward, MixtureOfExperts, blocks
+from ar_jax.nn.feed_forward import FeedForward, MixtureOfExperts, blocks
 from ar_jax.testing import random_variables
 
 EXPERTS, WIDTH, HIDDEN = 3, 4, 5

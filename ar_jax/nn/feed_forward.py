@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.typing import Initializer
 
-from ar_jax.conditionals.base import flat
+from ar_jax.nn.sequence import dense_2d
 
 Activation = Literal["relu", "gelu", "quick_gelu", "swiglu"]
 """`quick_gelu` is x sigmoid(1.702 x); `swiglu` (arXiv 2002.05202) gates one product by another."""
@@ -40,7 +40,7 @@ class FeedForward(nn.Module):
             widened(self.hidden, self.activation), self.bias, kernel_init=self.up_init, name="up"
         )
         down = nn.Dense(x.shape[-1], self.bias, kernel_init=self.down_init, name="down")
-        return flat(down, activate(flat(up, x), self.activation))
+        return dense_2d(down, activate(dense_2d(up, x), self.activation))
 
 
 class MixtureOfExperts(nn.Module):

@@ -19,8 +19,8 @@ from ar_jax.decoding import (
     process,
     processors_of,
 )
-from ar_jax.model import Array, AutoregressiveModel, Variables
-from ar_jax.sampling import Given, check_drawn, check_given, check_possible, check_single
+from ar_jax.inference.sampling import Given, check_drawn, check_given, check_possible, check_single
+from ar_jax.models.autoregressive import Array, AutoregressiveModel, Variables
 
 
 def beam_search(

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ar_jax.conditionals.base import Context, ContextBias, flat, shift
+from ar_jax.nn.context import ContextBias, ContextVectors
+from ar_jax.nn.sequence import dense_2d, shift
 
 
 class ShiftedConv(nn.Module):
@@ -79,7 +80,9 @@ class ShiftedConv(nn.Module):
     def _convolve(self, padded: jax.Array) -> jax.Array:
         if padded.shape[1:3] == self.kernel:  # one pixel
             return self.dense(padded.reshape(len(padded), 1, 1, -1))
-        return flat(self.dense, jnp.concatenate(_taps(padded, self.kernel, self.stride), axis=-1))
+        return dense_2d(
+            self.dense, jnp.concatenate(_taps(padded, self.kernel, self.stride), axis=-1)
+        )
 
 
 class TransposedConv(nn.Module):
@@ -108,7 +111,7 @@ class TransposedConv(nn.Module):
     def __call__(self, x: jax.Array) -> jax.Array:
         """`[batch, height, width, channels]` -> `[batch, 2 * height, 2 * width, features]`."""
         batch, height, width, _ = x.shape
-        taps = flat(self.dense, x).reshape(batch, height, width, *kernel_size(self.right), -1)
+        taps = dense_2d(self.dense, x).reshape(batch, height, width, *kernel_size(self.right), -1)
         *left, even, odd = jnp.moveaxis(taps, 4, 0)  # [batch, height, width, 2 rows, features]
         for taken in left:
             odd += jnp.roll(taken, -1, axis=2).at[:, :, -1].set(0)
@@ -164,7 +167,7 @@ class GatedBlock(nn.Module):
         inside = self._join(self.first(self._activate(x)), aux)
         return x + gate(self.second(inside) + bias[:, None, None])
 
-    def init_cache(self, batch: int, width: int, dtype: Any, context: Context) -> BlockCache:
+    def init_cache(self, batch: int, width: int, dtype: Any, context: ContextVectors) -> BlockCache:
         """The rings before the first row, and the context's bias."""
         channels = self.channels * (2 if self.activation == "concat_elu" else 1)
         return BlockCache(
@@ -183,7 +186,7 @@ class GatedBlock(nn.Module):
 
     def _join(self, x: jax.Array, aux: jax.Array | None) -> jax.Array:
         if aux is not None:
-            x += flat(self.aux, self._activate(aux))
+            x += dense_2d(self.aux, self._activate(aux))
         return self.drop(self._activate(x), deterministic=not self.has_rng("dropout"))
 
     def _activate(self, x: jax.Array) -> jax.Array:

@@ -6,11 +6,12 @@ from typing import Any
 import jax
 
 from ar_jax.checks import check_shape
-from ar_jax.conditionals import FromTo, MaskedTransformer, Transformer
+from ar_jax.conditionals import MaskedTransformer, Transformer
 from ar_jax.contexts import Condition
 from ar_jax.decoding import Sampler
 from ar_jax.decoding.scan import Known
-from ar_jax.model import AnySampler, Array, AutoregressiveModel
+from ar_jax.models.autoregressive import AnySampler, Array, AutoregressiveModel
+from ar_jax.nn import FromTo
 from ar_jax.orderings import PerExample
 
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from ar_jax.checks import check_positive
 from ar_jax.contexts import Condition, count_of
-from ar_jax.model import AutoregressiveModel, Variables
+from ar_jax.models.autoregressive import AutoregressiveModel, Variables
 from ar_jax.orderings import Raster
 
 BEYOND = 2**24

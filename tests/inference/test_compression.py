@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 
 import ar_jax as ar
-from ar_jax import compression
-from ar_jax.compression import compress, decompress, read
 from ar_jax.conditionals import GRU, MADE, PixelCNN, Transformer
 from ar_jax.contexts import ClassLabel, Nothing, Vector
 from ar_jax.heads import (
@@ -28,6 +26,8 @@ from ar_jax.heads import (
     Nested,
     Poisson,
 )
+from ar_jax.inference import compression
+from ar_jax.inference.compression import compress, decompress, read
 from ar_jax.orderings import Graph, Hilbert, Raster, Reversed, Snake
 from ar_jax.testing import compiled_apply, random_variables, to_float32
 
@@ -113,7 +113,7 @@ def test_another_process_gives_the_same_bytes_and_reads_them(small, tmp_path):
     (tmp_path / "data").write_bytes(data)
     program = f"""
 import jax, numpy as np
-from ar_jax import compression
+from ar_jax.inference import compression
 from tests.test_compression import MODELS
 import ar_jax as ar
 stored = np.load({str(tmp_path / "variables.npz")!r})

@@ -9,13 +9,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ar_jax.any_order import AnyOrderModel
 from ar_jax.checks import check_positive, check_shape, is_concrete
 from ar_jax.contexts import Condition
 from ar_jax.decoding import Sampler, example_keys
-from ar_jax.model import Array, Variables
-from ar_jax.order_agnostic import OrderAgnosticModel
-from ar_jax.sampling import Given, check_drawn, check_given
+from ar_jax.inference.sampling import Given, check_drawn, check_given
+from ar_jax.models.any_order import AnyOrderModel
+from ar_jax.models.autoregressive import Array, Variables
+from ar_jax.models.order_agnostic import OrderAgnosticModel
 
 Choice = Callable[[jax.Array, jax.Array], jax.Array]
 """(log-probabilities of what was drawn, keys) -> scores, all `[batch, ...]`; the highest stay."""

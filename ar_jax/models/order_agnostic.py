@@ -5,11 +5,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ar_jax.any_order import AnyOrderModel
 from ar_jax.checks import check_shape
 from ar_jax.conditionals import MaskedTransformer
 from ar_jax.contexts import Condition, map_condition
-from ar_jax.model import Array
+from ar_jax.models.any_order import AnyOrderModel
+from ar_jax.models.autoregressive import Array
 
 
 class OrderAgnosticModel(AnyOrderModel):

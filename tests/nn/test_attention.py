@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from ar_jax.conditionals import ImageTransformer, SparseTransformer, Transformer
-from ar_jax.conditionals.attention import attend, attend_causally
-from ar_jax.conditionals.patterns import (
+from ar_jax.nn.attention import attend, attend_causally
+from ar_jax.nn.patterns import (
     Causal,
     Column,
     Local,
@@ -50,8 +50,8 @@ def test_heads_share_keys_and_values_in_their_order(key_value_heads):
 @pytest.mark.parametrize(("block", "groups"), [(4, 8), (3, 2)])
 def test_attention_in_blocks_agrees_with_a_loop(monkeypatch, block, groups, traced):
     """13 slots from the 2nd on, after a prefix of 3: uneven blocks, and pieces of blocks."""
-    monkeypatch.setattr("ar_jax.conditionals.attention.BLOCK", block)
-    monkeypatch.setattr("ar_jax.conditionals.attention.GROUPS", groups)
+    monkeypatch.setattr("ar_jax.nn.attention.BLOCK", block)
+    monkeypatch.setattr("ar_jax.nn.attention.GROUPS", groups)
     arrays = draw(13, 3 + 20)
     prefix = np.array([[True, False, True], [True, True, True]])
     expected = by_loop(*arrays, lambda b, t, s: prefix[b, s] if s < 3 else s - 3 <= t + 2)

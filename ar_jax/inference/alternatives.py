@@ -7,8 +7,8 @@ import jax
 
 from ar_jax.checks import check_positive, check_variables
 from ar_jax.contexts import Condition
-from ar_jax.model import Array, AutoregressiveModel, Variables
-from ar_jax.sampling import listed_values
+from ar_jax.inference.sampling import listed_values
+from ar_jax.models.autoregressive import Array, AutoregressiveModel, Variables
 
 
 def alternatives(

@@ -11,9 +11,10 @@ import optax
 import pytest
 
 import ar_jax as ar
-from ar_jax.conditionals import MADE, FromTo, MaskedTransformer, Transformer
+from ar_jax.conditionals import MADE, MaskedTransformer, Transformer
 from ar_jax.contexts import ClassLabel
 from ar_jax.heads import Bernoulli, Categorical
+from ar_jax.nn import FromTo
 from ar_jax.orderings import Raster, Snake
 from ar_jax.testing.base import random_variables
 from ar_jax.testing.draws import check_frequencies

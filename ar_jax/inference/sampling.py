@@ -35,7 +35,7 @@ from ar_jax.decoding import (
     processors_of,
 )
 from ar_jax.heads import Discrete, DiscretizedLogisticMixture, Integers
-from ar_jax.model import Array, AutoregressiveModel, Model, Variables
+from ar_jax.models.autoregressive import Array, AutoregressiveModel, Model, Variables
 
 
 def sample(

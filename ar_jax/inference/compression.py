@@ -27,7 +27,7 @@ from ar_jax.checks import check_integers, check_positive, check_shape
 from ar_jax.contexts import Condition, count_of, map_condition
 from ar_jax.decoding import example_keys
 from ar_jax.heads import Integers
-from ar_jax.model import Array, AutoregressiveModel, Variables
+from ar_jax.models.autoregressive import Array, AutoregressiveModel, Variables
 from ar_jax.orderings import Ordering
 
 MAGIC = b"\x89ar_jax\n"

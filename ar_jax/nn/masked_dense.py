@@ -17,7 +17,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ar_jax.conditionals.base import Context, lookup, pool
+from ar_jax.nn.context import ContextVectors, pool
+from ar_jax.nn.sequence import lookup
 from ar_jax.orderings import Graph, Ordering
 
 
@@ -73,7 +74,7 @@ class Inputs(NamedTuple):
     steps: jax.Array  # [batch, count, inputs of a cell]
 
     @classmethod
-    def empty(cls, blank: jax.Array, ordering: Ordering, context: Context) -> "Inputs":
+    def empty(cls, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> "Inputs":
         """Those before the first step; `blank` `[batch, inputs]` is any step."""
         batch, inputs = blank.shape
         shape = (batch, ordering.count, inputs // ordering.width)

@@ -15,17 +15,16 @@ from ar_jax.conditionals import (
     S5,
     TCN,
     ImageGPT,
-    Learned,
     LinearPrediction,
     Mamba,
     MaskedTransformer,
-    Rotary,
     SparseTransformer,
     Transformer,
     WaveNet,
 )
 from ar_jax.contexts import FirstToken
 from ar_jax.heads import Categorical, LogisticDigits
+from ar_jax.nn import Learned, Rotary
 from ar_jax.orderings import ColumnMajor, Raster
 from ar_jax.testing import random_variables
 

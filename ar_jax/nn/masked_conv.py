@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ar_jax.conditionals.base import Cache
+from ar_jax.nn.sequence import Cache
 from ar_jax.orderings import Ordering
 
 View = Literal["before", "above", "left"]

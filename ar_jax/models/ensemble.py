@@ -13,7 +13,7 @@ from ar_jax.checks import as_keys
 from ar_jax.contexts import Condition, Context
 from ar_jax.decoding import Sampler
 from ar_jax.heads.base import Head
-from ar_jax.model import Array, AutoregressiveModel
+from ar_jax.models.autoregressive import Array, AutoregressiveModel
 from ar_jax.orderings import Ordering
 
 

@@ -17,8 +17,8 @@ from ar_jax.checks import (
     check_shape,
     is_concrete,
 )
-from ar_jax.conditionals.base import Cache, Conditional, check_follows, lookup, shift
-from ar_jax.contexts import Condition, Context, Nothing, Vectors, map_condition
+from ar_jax.conditionals.base import Conditional, check_follows
+from ar_jax.contexts import Condition, Context, Nothing, map_condition
 from ar_jax.decoding import (
     AnySampler,
     GuidedSampler,
@@ -28,6 +28,8 @@ from ar_jax.decoding import (
     decode,
 )
 from ar_jax.heads.base import Head
+from ar_jax.nn.context import ContextVectors
+from ar_jax.nn.sequence import Cache, lookup, shift
 from ar_jax.orderings import Ordering
 
 Array = jax.Array | np.ndarray
@@ -229,7 +231,7 @@ class AutoregressiveModel(nn.Module):
         parameters = jax.tree.leaves(self.variables.get("params", {}))
         return encoded.astype(jnp.result_type(*parameters) if parameters else encoded.dtype)
 
-    def _context(self, condition: Condition, encoded: jax.Array) -> Vectors:
+    def _context(self, condition: Condition, encoded: jax.Array) -> ContextVectors:
         """The context's vectors, of the dtype of the encoded steps, and their mask."""
         if self.context.of_steps and condition is not None:
             condition = self._encode_cells(jnp.asarray(condition))

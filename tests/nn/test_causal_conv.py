@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from ar_jax.conditionals import TCN, WaveNet
-from ar_jax.conditionals.causal_conv import CausalConv, DepthwiseConv, reach
+from ar_jax.nn.causal_conv import CausalConv, DepthwiseConv, reach
 from ar_jax.orderings import Raster
 from ar_jax.testing import random_variables
 

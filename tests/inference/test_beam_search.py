@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 import ar_jax as ar
-from ar_jax.beam_search import beam_search
-from ar_jax.conditionals import GRU, LRU, MADE, TCN, Rotary, Transformer
+from ar_jax.conditionals import GRU, LRU, MADE, TCN, Transformer
 from ar_jax.contexts import ClassLabel, Nothing
 from ar_jax.decoding import Automaton, Stop
 from ar_jax.heads import Bernoulli, Categorical, DiscretizedLogisticMixture, EndOfSequence
+from ar_jax.inference.beam_search import beam_search
+from ar_jax.nn import Rotary
 from ar_jax.orderings import Raster, Snake
 from ar_jax.testing import compiled_apply, random_variables, scaled
 

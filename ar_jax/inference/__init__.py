@@ -1,0 +1,1 @@
+"""Inference: what a trained model is asked for."""
