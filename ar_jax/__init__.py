@@ -1,16 +1,36 @@
 """ar_jax: deep autoregressive generative models in JAX."""
 
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
 from ar_jax import conditionals, contexts, flows, heads, nn, orderings
 from ar_jax.decoding import Automaton, Constraint, Guidance, RepetitionPenalty, Sampler, Stop
 from ar_jax.inference.alternatives import alternatives
 from ar_jax.inference.beam_search import beam_search
 from ar_jax.inference.infilling import at_random, infill, infill_in_rounds, most_confident
 from ar_jax.inference.sampling import sample, stream
+from ar_jax.inference.scoring import log_pmf, log_prob, step_log_probs
 from ar_jax.models.any_order import AnyOrderModel
 from ar_jax.models.autoregressive import AutoregressiveModel
 from ar_jax.models.ensemble import Ensemble
 from ar_jax.models.lengthen import lengthen
 from ar_jax.models.order_agnostic import OrderAgnosticModel
+
+if TYPE_CHECKING:
+    from ar_jax import (
+        data,
+        evaluation,
+        experiment,
+        inference,
+        interop,
+        models,
+        testing,
+        training,
+    )
+    from ar_jax.experiment import load
+
+__version__ = version("ar_jax")
 
 __all__ = [
     "AnyOrderModel",
@@ -23,19 +43,49 @@ __all__ = [
     "RepetitionPenalty",
     "Sampler",
     "Stop",
+    "__version__",
     "alternatives",
     "at_random",
     "beam_search",
     "conditionals",
     "contexts",
+    "data",
+    "evaluation",
+    "experiment",
     "flows",
     "heads",
+    "inference",
     "infill",
     "infill_in_rounds",
+    "interop",
     "lengthen",
+    "load",
+    "log_pmf",
+    "log_prob",
+    "models",
     "most_confident",
     "nn",
     "orderings",
     "sample",
+    "step_log_probs",
     "stream",
+    "testing",
+    "training",
 ]
+
+_ON_FIRST_USE = (
+    "data", "evaluation", "experiment", "inference", "interop", "models", "testing", "training",
+)  # fmt: skip
+"""Packages that are imported when they are first named: Orbax and TFDS take seconds."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "load":
+        return import_module("ar_jax.experiment").load
+    if name in _ON_FIRST_USE:
+        return import_module(f"ar_jax.{name}")
+    raise AttributeError(f"module 'ar_jax' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

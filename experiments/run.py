@@ -26,12 +26,13 @@ from rich.table import Table
 
 import ar_jax as ar
 from ar_jax.checks import check_positive
+from ar_jax.configuration import ABSENT, describe, differences
 from ar_jax.data import EvaluationBatches, Splits, Transform, training_batches, unchanged
 from ar_jax.durable import keep_aside, write
 from ar_jax.evaluation import Likelihood, Scores, evaluate, score
 from ar_jax.inference.compression import LIMIT
 from ar_jax.training import Checkpoints, Training, fit, init_state, living, read_metrics
-from ar_jax.training.fingerprint import ABSENT, HARMLESS, describe, differences
+from ar_jax.training.fingerprint import HARMLESS
 from ar_jax.training.interruption import Interrupted
 from ar_jax.training.parallel import devices
 from experiments.codec import compress_files, contents, decompress_files

@@ -10,6 +10,7 @@ import ar_jax
 ROOT = Path(ar_jax.__file__).parent
 BELOW = {  # what the files of each part may import of ar_jax, besides themselves
     "checks": set(),
+    "configuration": set(),
     "durable": set(),
     "math": set(),
     "orderings": {"checks"},
@@ -42,8 +43,17 @@ BELOW = {  # what the files of each part may import of ar_jax, besides themselve
         "orderings",
     },
     "data": {"checks", "durable", "math"},
-    "training": {"checks", "durable", "models"},
+    "training": {"checks", "configuration", "durable", "models"},
     "evaluation": {"checks", "data", "models", "training"},
+    "experiment": {
+        "checks",
+        "configuration",
+        "data",
+        "durable",
+        "evaluation",
+        "models",
+        "training",
+    },
 }
 
 

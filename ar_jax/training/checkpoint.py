@@ -10,6 +10,7 @@ from typing import Any, Self
 
 import jax
 import numpy as np
+from flax.traverse_util import unflatten_dict
 
 from ar_jax.checks import check_parameters
 from ar_jax.training import snapshot
@@ -198,6 +199,39 @@ class Checkpoints:
         if self.best is not None:
             advice = f"move {self._folder / str(step)} away to use step {self.best}, the next best"
         raise ValueError(f"checkpoint of step {step} is damaged: {self._damage[step]}; {advice}")
+
+    def variables(self, step: int | None = None) -> dict[str, Any]:
+        """Reads the averaged parameters of a checkpoint, as `model.apply` takes them.
+
+        Neither the model nor the optimizer is needed: names and shapes are those of the checkpoint.
+
+        Args:
+          step: which one; the best if None.
+
+        Raises:
+          FileNotFoundError: when there is no such checkpoint.
+          ValueError: when it is damaged; parameters that are not finite are damaged, too.
+        """
+        self.wait()
+        wanted = self.best if step is None else step
+        if wanted not in self._saved:
+            which = "a checkpoint" if step is None else f"a checkpoint of step {step}"
+            raise FileNotFoundError(
+                f"{self._folder}: expected {which}, got those of steps {sorted(self._saved)}"
+            )
+        folder, contents = self._folder / str(wanted), self._contents(wanted)
+        try:
+            like = {
+                name: jax.ShapeDtypeStruct(array["shape"], array["dtype"])
+                for name, array in contents.arrays.items()
+            }
+            arrays = snapshot.read_arrays(folder, contents, like)
+            ema = {name: leaf for name, leaf in arrays.items() if name.startswith("ema.")}
+            variables = {"params": unflatten_dict(ema, sep=".")["ema"]} if ema else {"params": {}}
+            check_parameters(variables)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"checkpoint of step {wanted} is damaged: {error}") from None
+        return variables
 
     def _tell(self, step: int) -> None:
         """Warns of a damaged checkpoint; raises ValueError when no other is left."""

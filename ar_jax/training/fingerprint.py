@@ -4,25 +4,23 @@ A run goes on only with the model, the training and the data that it began with.
 """
 
 import dataclasses
-import hashlib
 import json
 import os
 import platform
-import re
 import subprocess
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import flax.linen as nn
 import grain
 import jax
 import numpy as np
 
 import ar_jax
+from ar_jax.configuration import describe, differences, digest, leaves
 from ar_jax.durable import keep_aside, write
 from ar_jax.training.config import Training
 from ar_jax.training.parallel import devices, first_process
@@ -71,11 +69,11 @@ class Fingerprint:
           batches: element i is the batch of step i + 1.
         """
         some = [batches[i] for i in BATCHES if i < len(batches)]
-        arrays = {name: f"{leaf.dtype} {list(leaf.shape)}" for name, leaf in _leaves(some[0])}
+        arrays = {name: f"{leaf.dtype} {list(leaf.shape)}" for name, leaf in leaves(some[0])}
         data: dict[str, Any] = {"arrays": arrays}
         if (source := _source(batches)) is not None:
-            data |= {"examples": len(source), "source": _digest(_looked_at(source))}
-        data["batches"] = _digest(some)
+            data |= {"examples": len(source), "source": digest(_looked_at(source))}
+        data["batches"] = digest(some)
         return cls(describe(model), describe(training), data)
 
     def check_same(self, folder: Path) -> list[str]:
@@ -167,48 +165,6 @@ def surroundings() -> dict[str, Any]:
     }
 
 
-def describe(part: Any) -> Any:
-    """A nested configuration as JSON, each part with the name of its class."""
-    if isinstance(part, tuple | list):
-        return [describe(each) for each in part]
-    if isinstance(part, Mapping):
-        return {str(name): describe(value) for name, value in part.items()}
-    if isinstance(part, np.ndarray | jax.Array):
-        return f"{part.dtype} {list(part.shape)} {_digest([part])}"
-    if part is None or isinstance(part, bool | int | float | str):
-        return part
-    if not dataclasses.is_dataclass(part) or isinstance(part, type):
-        named = f"{getattr(part, '__module__', '')}.{getattr(part, '__qualname__', '')}".strip(".")
-        text = named if callable(part) and hasattr(part, "__qualname__") else str(part)
-        return re.sub(r" at 0x[0-9a-f]+", "", text)  # an address differs from start to start
-    left_out = ("parent", "name") if isinstance(part, nn.Module) else getattr(part, "places", ())
-    fields = [f.name for f in dataclasses.fields(part) if f.init and f.name not in left_out]
-    return {"class": type(part).__name__} | {name: describe(getattr(part, name)) for name in fields}
-
-
-def differences(recorded: Any, given: Any, name: str = "") -> Iterator[tuple[str, str, str]]:
-    """The fields of a configuration that differ from what was recorded of it.
-
-    Returns:
-      The name of each, e.g. "training.seed", what was recorded and what is given, as JSON; ABSENT
-      for a field of only one of the two.
-    """
-    if isinstance(recorded, dict) and isinstance(given, dict):
-        for field in dict.fromkeys([*recorded, *given]):
-            pair = recorded.get(field, ABSENT), given.get(field, ABSENT)
-            yield from differences(*pair, f"{name}.{field}".strip("."))
-    elif isinstance(recorded, list) and isinstance(given, list) and len(recorded) == len(given):
-        for index, pair in enumerate(zip(recorded, given, strict=True)):
-            yield from differences(*pair, f"{name}.{index}")
-    else:
-        was, now = (each if each is ABSENT else json.dumps(each) for each in (recorded, given))
-        if was != now:
-            yield name, was, now
-
-
-ABSENT = "nothing"
-
-
 def _source(batches: grain.MapDataset[Any]) -> Any:
     """That of `training_batches`, whatever was mapped over these since."""
     if (source := getattr(batches, "source", None)) is not None:
@@ -220,31 +176,12 @@ def _source(batches: grain.MapDataset[Any]) -> Any:
 def _looked_at(source: Any) -> Iterator[Any]:
     """All rows of a source, or as many as fit into the bytes, spread evenly from first to last."""
     examples = len(source)
-    row = sum(np.asarray(leaf).nbytes for _, leaf in _leaves(source.batch(np.arange(1))))
+    row = sum(np.asarray(leaf).nbytes for _, leaf in leaves(source.batch(np.arange(1))))
     count = min(examples, max(2, BYTES // max(1, row)))
     rows = np.linspace(0, examples - 1, count).round().astype(np.int64)
     at_once = max(1, BYTES // 16 // max(1, row))
     for start in range(0, count, at_once):
         yield source.batch(rows[start : start + at_once])
-
-
-def _digest(trees: Any) -> str:
-    """Of the names, dtypes, shapes and values of arrays."""
-    digest = hashlib.sha256()
-    for tree in trees:
-        for name, leaf in _leaves(tree):
-            array = np.ascontiguousarray(leaf)
-            digest.update(f"{name} {array.dtype} {np.shape(leaf)}".encode())
-            digest.update(array.data.cast("B") if array.size else b"")
-    return f"sha256:{digest.hexdigest()}"
-
-
-def _leaves(tree: Any) -> list[tuple[str, Any]]:
-    """The arrays of a tree by their names."""
-    return [
-        (jax.tree_util.keystr(path, simple=True, separator="."), np.asarray(leaf))
-        for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
-    ]
 
 
 @cache
