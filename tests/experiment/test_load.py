@@ -66,7 +66,7 @@ def test_a_model_with_a_class_of_ones_own_needs_that_class(tmp_path):
 
 
 def test_a_failed_load_says_what_is_missing_and_leaves_nothing_behind(tmp_path, run):
-    with pytest.raises(FileNotFoundError, match="expected that of a run, got .*: train first"):
+    with pytest.raises(FileNotFoundError, match=r"expected that of a run, got .*: train first"):
         ar.load(tmp_path / "nothing")
     assert not list(tmp_path.iterdir())
     (tmp_path / "run.json").write_bytes((run[0] / "run.json").read_bytes())
@@ -84,7 +84,7 @@ def test_a_failed_load_says_what_is_missing_and_leaves_nothing_behind(tmp_path, 
 )  # fmt: skip
 def test_a_damaged_description_is_named(tmp_path, content):
     (tmp_path / "run.json").write_text(content, "utf-8")
-    with pytest.raises(ValueError, match="run.json: "):
+    with pytest.raises(ValueError, match=r"run.json: "):
         ar.load(tmp_path)
 
 
@@ -95,7 +95,7 @@ def test_a_flipped_bit_of_the_weights_is_named(tmp_path):
     content = bytearray(file.read_bytes())
     content[0] ^= 1
     file.write_bytes(content)
-    with pytest.raises(ValueError, match="step 2 is damaged: .*SHA-256"):
+    with pytest.raises(ValueError, match=r"step 2 is damaged: .*SHA-256"):
         ar.load(tmp_path)
 
 
@@ -113,7 +113,7 @@ def test_scores_are_those_of_the_model(run):
     kept = np.arange(4) < lengths[:, None]
     some = ar.log_prob(MODEL, variables, X, lengths=lengths)
     np.testing.assert_allclose(some, np.where(kept, by_step, 0).sum(axis=1), rtol=1e-6)
-    with pytest.raises(ValueError, match="lengths: expected integers 0 ... 4"):
+    with pytest.raises(ValueError, match=r"lengths: expected integers 0 ... 4"):
         ar.log_prob(MODEL, variables, X, lengths=lengths + 1)
-    with pytest.raises(ValueError, match='not variables."params"'):
+    with pytest.raises(ValueError, match=r'not variables."params"'):
         ar.log_prob(MODEL, variables["params"], X)
