@@ -156,6 +156,7 @@ NOTES = {
     "fvsbn": "A logistic regression for each pixel, without a hidden layer. Published: 96.58 nats "
     "(pytorch-generative: 60,000 images train, one draw of the test split's bits, scored each "
     "epoch).",
+    "lstm": "This run is that of `python -m experiments.likelihood chorales/lstm`, the same recipe.",
 }
 """What a reader of the page should know of a model besides its figures."""
 
@@ -260,7 +261,8 @@ def render(folder: Path) -> None:
         "Twenty conditionals, small, trained for a few minutes, one seed each: "
         f"`{PROGRAM}` made this page, "
         f"`{PROGRAM} NAME` trains one model. Seed 0, {speeds['device']}. CPU-seconds count all of "
-        "training: compiling and the looks at the validation split, too. Events trained and drawn "
+        "training: compiling and the looks at the validation split, too; compare them within a "
+        "table only, since texts and sounds were trained on a faster machine. Events trained and drawn "
         f"(16 at once) per second of wall time: medians of `{speeds['command']}`.",
     ]
     for kind, title in KINDS.items():
