@@ -72,7 +72,8 @@ def compress_files(
         if not experiment.same(path.read_bytes(), experiment.written(part, path.name)):
             raise ValueError(
                 f"{path}: expected a file that can be given back, got one that holds more than its "
-                "values, or holds them otherwise; write it anew, without metadata"
+                "values, or holds them otherwise; write it anew, without metadata (of ffmpeg: "
+                "-map_metadata -1 -bitexact)"
             )
     files = [[path.name, len(part)] for path, part in zip(paths, parts, strict=True)]
     check_files(files)

@@ -156,7 +156,7 @@ NOTES = {
     "fvsbn": "A logistic regression for each pixel, without a hidden layer. Published: 96.58 nats "
     "(pytorch-generative: 60,000 images train, one draw of the test split's bits, scored each "
     "epoch).",
-    "lstm": "This run is that of `python -m experiments.likelihood chorales/lstm`, the same recipe.",
+    "lstm": "The run of `python -m experiments.likelihood chorales/lstm`, the same recipe.",
 }
 """What a reader of the page should know of a model besides its figures."""
 
@@ -262,8 +262,8 @@ def render(folder: Path) -> None:
         f"`{PROGRAM}` made this page, "
         f"`{PROGRAM} NAME` trains one model. Seed 0, {speeds['device']}. CPU-seconds count all of "
         "training: compiling and the looks at the validation split, too; compare them within a "
-        "table only, since texts and sounds were trained on a faster machine. Events trained and drawn "
-        f"(16 at once) per second of wall time: medians of `{speeds['command']}`.",
+        "table only, since texts and sounds were trained on a faster machine. Events trained "
+        f"and drawn (16 at once) per second of wall time: medians of `{speeds['command']}`.",
     ]
     for kind, title in KINDS.items():
         measured = [name for name in results if f"zoo/{name}" in speeds["models"]]
