@@ -23,9 +23,9 @@ import numpy as np
 import ar_jax as ar
 from ar_jax.checks import check_integers, check_positive, check_shape
 from ar_jax.data import Splits, read_npz, split_pieces
+from ar_jax.experiment.plots import draw_rolls
 from ar_jax.training import AdamW, Training
 from experiments.blocks import by_blocks
-from experiments.figures import draw_rolls
 from experiments.run import Experiment, Sample, main
 from experiments.sequences import deal_pieces, windows_of_pieces
 

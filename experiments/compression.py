@@ -32,13 +32,15 @@ from PIL import Image
 
 from ar_jax.checks import check_positive
 from ar_jax.durable import write
+from ar_jax.experiment.codec import compress_files, laid_out, side_by_side
+from ar_jax.experiment.command_line import dispatch, parse
+from ar_jax.experiment.folder import arguments_of, check_writable
+from ar_jax.experiment.plots import draw_bars
 from ar_jax.inference.compression import read
-from experiments.codec import compress_files, laid_out, side_by_side
 from experiments.fashion_transformer import FashionTransformer
-from experiments.figures import draw_bars
 from experiments.mnist_grey import MnistGrey
 from experiments.proteins import Proteins, stream
-from experiments.run import Experiment, arguments_of, check_writable, configured, dispatch, parse
+from experiments.run import Experiment, configured
 from experiments.speech_samples import RATE, SpeechSamples, samples
 from experiments.text import Text
 

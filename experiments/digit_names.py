@@ -21,8 +21,8 @@ import numpy as np
 import ar_jax as ar
 from ar_jax.data import Arrays, Characters, EvaluationBatches, Splits, digits, prompts
 from ar_jax.evaluation import bayes, hits, log_likelihoods
+from ar_jax.experiment.plots import draw_images
 from experiments.digits import LEVELS, Digits
-from experiments.figures import draw_images
 from experiments.images import CLASSES
 from experiments.run import Experiment, main
 

@@ -43,25 +43,17 @@ from ar_jax.evaluation import (
     surprise,
     temper,
 )
+from ar_jax.experiment.command_line import asked, dispatch, parse
+from ar_jax.experiment.folder import arguments_of, check_writable
+from ar_jax.experiment.plots import draw_histograms, draw_reliability
 from ar_jax.training import read_metrics
 from experiments.digit_names import WORDS, DigitNames
 from experiments.fashion_transformer import FashionTransformer
-from experiments.figures import draw_histograms, draw_reliability
 from experiments.images import CLASSES, GreyImages, first
 from experiments.mnist_classifier import MnistClassifier, questions
 from experiments.mnist_grey import MnistGrey
 from experiments.mnist_transformer import MnistTransformer
-from experiments.run import (
-    Data,
-    Experiment,
-    arguments_of,
-    asked,
-    carry_out,
-    check_writable,
-    configured,
-    dispatch,
-    parse,
-)
+from experiments.run import Data, Experiment, carry_out, configured
 
 PROGRAM = "python -m experiments.generative_classification"
 Trained = TypeVar("Trained", bound=Experiment)

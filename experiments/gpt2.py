@@ -26,9 +26,9 @@ from tokenizers.decoders import DecodeStream
 import ar_jax as ar
 from ar_jax import interop
 from ar_jax.decoding import Processor
+from ar_jax.experiment.command_line import dispatch, parse
 from ar_jax.inference.regular_expressions import regular_expression
 from ar_jax.interop.checkpoint import read_config
-from experiments.run import dispatch, parse
 from experiments.sequences import until
 
 PROGRAM = "python -m experiments.gpt2"

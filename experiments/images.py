@@ -13,10 +13,11 @@ from PIL import Image
 
 import ar_jax as ar
 from ar_jax.data import Arrays, Splits, binarise, grey_levels, read_image, read_npy, tfds_images
+from ar_jax.experiment.command_line import asked
+from ar_jax.experiment.plots import draw_images
 from ar_jax.training import Muon, Training
 from experiments.blocks import by_blocks
-from experiments.figures import draw_images
-from experiments.run import Data, Experiment, Sample, asked
+from experiments.run import Data, Experiment, Sample
 
 CLASSES = 10
 

@@ -37,7 +37,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn
 from rich.table import Table
 
-from experiments.terminal import printing
+from ar_jax.experiment.terminal import printing
 
 PROGRAM = "python -m experiments.launch"
 OTHERS = (

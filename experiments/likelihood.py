@@ -37,24 +37,18 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from ar_jax.configuration import describe
 from ar_jax.durable import write
 from ar_jax.evaluation import Likelihood, Scores
+from ar_jax.experiment.command_line import dispatch, parse
+from ar_jax.experiment.folder import AS_RECORDED, check_writable, compared
+from ar_jax.experiment.plots import draw_benchmark
+from ar_jax.experiment.weights import read_scores, read_weights, rounded, weights_file, write_scores
 from ar_jax.training import read_metrics
-from experiments.figures import draw_benchmark
-from experiments.kept import read_scores, read_weights, rounded, weights_file, write_scores
 from experiments.launch import Run, check_distinct, named, work_off
 from experiments.paired import difference
 from experiments.recipes import BENCHMARKS, RECIPES, Benchmark, sizes
-from experiments.run import (
-    AS_RECORDED,
-    check_writable,
-    compared,
-    configured,
-    describe,
-    dispatch,
-    main,
-    parse,
-)
+from experiments.run import configured, main
 from experiments.zoo import told
 
 PROGRAM = "python -m experiments.likelihood"

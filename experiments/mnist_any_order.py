@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import ar_jax as ar
+from ar_jax.experiment.plots import draw_images
 from ar_jax.training import Muon, Training
-from experiments.figures import draw_images
 from experiments.images import patch_transformer
 from experiments.infilling import REGIONS, Infilling
 from experiments.run import main

@@ -23,8 +23,8 @@ import numpy as np
 import ar_jax as ar
 from ar_jax.data import Arrays, EvaluationBatches, Splits, binarise
 from ar_jax.evaluation import hits, log_pmf
+from ar_jax.experiment.plots import draw_images
 from ar_jax.training import Training
-from experiments.figures import draw_images
 from experiments.images import CLASSES, ImageExperiment
 from experiments.mnist_transformer import MnistTransformer
 from experiments.run import Data, Experiment, main

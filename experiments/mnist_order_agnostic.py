@@ -25,8 +25,8 @@ import numpy as np
 import ar_jax as ar
 from ar_jax.data import Splits
 from ar_jax.evaluation import Likelihood
+from ar_jax.experiment.plots import draw_images
 from ar_jax.training import Muon, Training
-from experiments.figures import draw_images
 from experiments.images import first, patch_transformer
 from experiments.infilling import REGIONS, Infilling, over_batches, summed_up
 from experiments.run import main

@@ -34,6 +34,9 @@ from ar_jax.conditionals import MADE, Transformer
 from ar_jax.data import Arrays, Splits
 from ar_jax.durable import write
 from ar_jax.evaluation import Likelihood
+from ar_jax.experiment.command_line import asked, dispatch, parse
+from ar_jax.experiment.folder import check_writable
+from ar_jax.experiment.plots import draw_dots, draw_frames, draw_orders
 from ar_jax.heads import Bernoulli
 from ar_jax.orderings import (
     ColumnMajor,
@@ -48,19 +51,8 @@ from ar_jax.orderings import (
 )
 from ar_jax.training import AdamW, Muon, Training
 from experiments.blocks import by_blocks
-from experiments.figures import draw_dots, draw_frames, draw_orders
 from experiments.images import BinarisedMnist
-from experiments.run import (
-    Data,
-    Experiment,
-    Sample,
-    asked,
-    carry_out,
-    check_writable,
-    dispatch,
-    main,
-    parse,
-)
+from experiments.run import Data, Experiment, Sample, carry_out, main
 
 PROGRAM, FOLDER = "python -m experiments.orderings", Path("runs/orderings")
 

@@ -1,19 +1,15 @@
 """What experiments share: their verbs on the command line, and the run folder."""
 
-import ctypes
 import dataclasses
 import json
 import shlex
 import sys
-import traceback
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryFile
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar, Self
 
 import grain
 import jax
@@ -26,22 +22,31 @@ from rich.table import Table
 
 import ar_jax as ar
 from ar_jax.checks import check_positive
-from ar_jax.configuration import ABSENT, describe, differences
+from ar_jax.configuration import describe
 from ar_jax.data import EvaluationBatches, Splits, Transform, training_batches, unchanged
 from ar_jax.durable import keep_aside, write
 from ar_jax.evaluation import Likelihood, Scores, evaluate, score
+from ar_jax.experiment.codec import compress_files, contents, decompress_files
+from ar_jax.experiment.command_line import asked, dispatch, not_needed, parse
+from ar_jax.experiment.debug import shrunk
+from ar_jax.experiment.folder import (
+    arguments_of,
+    begin,
+    check_folder,
+    check_new,
+    check_writable,
+    compared,
+    folder_for_files,
+    read_bytes,
+    readable,
+    recorded_nats,
+    tell,
+)
+from ar_jax.experiment.plots import draw_curves
 from ar_jax.inference.compression import LIMIT
 from ar_jax.training import Checkpoints, Training, fit, init_state, living, read_metrics
-from ar_jax.training.fingerprint import HARMLESS
 from ar_jax.training.interruption import Interrupted
 from ar_jax.training.parallel import devices
-from experiments.codec import compress_files, contents, decompress_files
-from experiments.figures import draw_curves
-from experiments.shrunk import shrunk
-from experiments.terminal import printing
-
-Config = TypeVar("Config")
-Verb = Callable[[list[str]], None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -378,251 +383,3 @@ def carry_out(experiment: Experiment, arguments: Sequence[str], program: str) ->
         with not_needed("samples"):
             tell(config.draw(variables, config.drawing, config.folder / "samples"))
         return True
-
-
-@contextmanager
-def not_needed(what: str) -> Iterator[None]:
-    """Tells in a warning what goes wrong inside: results do not need pictures."""
-    try:
-        yield
-    except Exception as error:
-        warnings.warn(f"{what}: {type(error).__name__}: {error}; goes on without", stacklevel=4)
-
-
-def dispatch(
-    program: str, verbs: dict[str, Verb], default: str, overview: str, arguments: Sequence[str]
-) -> None:
-    """Runs the verb that the command line names, or the default one.
-
-    An error of ours tells what to do, and ends the program in one line, as does one of the system
-    that names a file; others are bugs, and come with their traceback.
-
-    Args:
-      program: how the program is started, for its help.
-      verbs: what each does with the arguments after it.
-      default: the verb when none is named.
-      overview: what `--help` without a verb tells.
-      arguments: the command line.
-    """
-    verb, arguments = default, list(arguments)
-    overall = arguments[:1] in (["-h"], ["--help"])
-    if arguments and not arguments[0].startswith("-"):
-        verb, *arguments = arguments
-    keep_memory()
-    try:
-        with printing():
-            if overall:
-                print(f"usage: {program} [{' | '.join(verbs)}] [options]\n\n{overview}")
-                print(f"The options of each: {program} VERB --help")
-            elif verb not in verbs:
-                raise ValueError(f"verb: expected one of {', '.join(verbs)}, got {verb}")
-            else:
-                verbs[verb](arguments)
-    except KeyboardInterrupt:
-        sys.exit(f"{program}: interrupted; the same command goes on from the last checkpoint")
-    except (ValueError, OSError, FloatingPointError) as error:
-        raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
-        text = str(error)
-        if isinstance(error, OSError) and error.filename is not None:
-            text = f"{error.filename}: {error.strerror}"
-        elif not any(raised_in.is_relative_to(folder) for folder in OURS):
-            raise
-        sys.exit("; ".join([f"{program}: {text}", *getattr(error, "__notes__", ())]))
-
-
-OURS = (Path(ar.__file__).parent, Path(__file__).parent)
-
-
-def asked(switch: str, arguments: Sequence[str]) -> bool:
-    """Whether a switch is on: the last of `--switch` and `--no-switch` says."""
-    given = [argument.replace("_", "-") for argument in arguments]
-    said = [argument for argument in given if argument in (f"--{switch}", f"--no-{switch}")]
-    return said[-1:] == [f"--{switch}"]
-
-
-def keep_memory() -> None:
-    """Keeps glibc from returning memory to the system after every step.
-
-    XLA allocates its temporaries anew in each step on a CPU: the page faults cost up to half of the
-    time. Memory stays at its peak instead.
-    """
-    if sys.platform == "linux" and jax.default_backend() == "cpu":
-        mallopt = getattr(ctypes.CDLL(None), "mallopt", lambda *_: 0)  # other C libraries lack it
-        for parameter, value in ((-4, 0), (-1, 2**31 - 1), (-2, 2**29), (-8, 1)):
-            mallopt(parameter, value)  # no mmap; no trimming; 512 MiB at a time; one arena
-
-
-def parse(default: Config, arguments: Sequence[str], program: str) -> Config:
-    """A configuration from arguments; each field of each of its parts is an option."""
-    options = (tyro.conf.AvoidSubcommands,)
-    return tyro.cli(type(default), default=default, prog=program, args=arguments, config=options)
-
-
-def begin(folder: Path, config: Any, arguments: Sequence[str]) -> None:
-    """Writes the configuration into a run's folder: as JSON to read, as arguments to parse again.
-
-    Raises:
-      FileExistsError: when the folder holds a run of another configuration.
-    """
-    check_folder(folder, config)
-    path = folder / "config.json"
-    if path.exists() and read_json(path) is None:
-        warnings.warn(f"{path}: damaged, kept as {keep_aside(path).name}", stacklevel=2)
-    write(folder / "arguments.json", json.dumps(list(arguments)) + "\n")
-    write(path, to_json(config))
-
-
-def check_folder(folder: Path, config: Any) -> None:
-    """Raises FileExistsError when the folder holds another run, or results without checkpoints.
-
-    Where config.json is damaged, `run.json` tells whether the run is another, when it goes on.
-    """
-    path, metrics, checkpoints = (
-        folder / name for name in ("config.json", "metrics.jsonl", "checkpoints")
-    )
-    saved = checkpoints.is_dir() and any(p.name[0].isdigit() for p in checkpoints.iterdir())
-    ended = (folder / "results.json").exists()
-    if not (saved or ended or (metrics.exists() and metrics.stat().st_size)):
-        return  # at most a start that failed
-    other = f"folder: expected a new one or one with this configuration, got {folder}"
-    if not path.exists():
-        raise FileExistsError(f"{other}, which holds a run of another; name another with --folder")
-    recorded = read_json(path)
-    if recorded is None and not (folder / "run.json").exists():
-        raise FileExistsError(f"{other}, whose {path.name} is damaged; name another with --folder")
-    now = json.loads(to_json(config))
-    for name, before, given in differences(now if recorded is None else recorded, now):
-        if before is ABSENT and name.removeprefix("training.") in HARMLESS:
-            continue  # recorded by a version that did not have it yet
-        raise FileExistsError(
-            f"{other}, which holds a run of another (see its {path.name}: {name} is {before}, not "
-            f"{given}); name another with --folder"
-        )
-    if ended and not saved:
-        raise FileExistsError(
-            f"folder: expected a run with its checkpoints, got {folder}, which holds results "
-            "without them; name another with --folder"
-        )
-
-
-def read_json(path: Path) -> Any:
-    """What a file of JSON tells; None if it is damaged."""
-    try:
-        return json.loads(path.read_bytes())
-    except (ValueError, RecursionError):
-        return None
-
-
-def recorded_nats(path: Path) -> float | None:
-    """The likelihood that results tell; None if there are none, or damaged ones."""
-    results: Any = read_json(path) if path.exists() else None
-    try:
-        return float(results["likelihood"]["nats"])
-    except (TypeError, KeyError, ValueError):
-        return None
-
-
-def to_json(config: Any) -> str:
-    """A configuration as it is stored."""
-    return json.dumps(describe(config), indent=2) + "\n"
-
-
-def check_new(path: Path) -> None:
-    """Tries whether a new file can be written, and leaves nothing behind.
-
-    Raises:
-      FileExistsError: when there is something of that name.
-      OSError: when the folder is missing, no folder or not to be written to, or the name too long.
-    """
-    try:
-        path.open("xb").close()
-    except FileExistsError as error:
-        told = f"to: expected a new file, got {path}; remove it or name another"
-        raise FileExistsError(told) from error
-    except OSError as error:
-        told = f"to: expected a file that can be written, got {path}: {error.strerror}"
-        raise type(error)(told) from error
-    path.unlink()
-
-
-def check_writable(folder: Path) -> None:
-    """Makes a folder and tries whether files can be written into it.
-
-    Raises:
-      OSError: when they cannot.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        TemporaryFile(dir=folder).close()
-    except OSError as error:
-        told = f"folder: expected one that can be written to, got {folder}: {error.strerror}"
-        raise type(error)(told) from error
-
-
-@contextmanager
-def folder_for_files(path: Path) -> Iterator[None]:
-    """Makes a folder, with those above it; what stays empty is removed again.
-
-    Raises:
-      OSError: when it cannot be made.
-    """
-    new = [folder for folder in (path, *path.parents) if not folder.exists()]
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        told = f"to: expected a folder, got {path}: {error.strerror}"
-        raise type(error)(told) from error
-    try:
-        yield
-    finally:
-        for folder in new:
-            with suppress(OSError):
-                folder.rmdir()
-
-
-def read_bytes(path: Path) -> bytes:
-    """The content of a file."""
-    if not path.is_file():
-        raise FileNotFoundError(f"file: expected one to read, got {path}")
-    return path.read_bytes()
-
-
-def arguments_of(folder: Path) -> list[str]:
-    """The arguments that a run was started with.
-
-    Raises:
-      FileNotFoundError: when there is no run in the folder.
-      ValueError: when the file is damaged.
-    """
-    path = folder / "arguments.json"
-    if not path.exists():
-        raise FileNotFoundError(f"folder: expected that of a run, got {folder}: train first")
-    arguments = read_json(path)
-    if not isinstance(arguments, list) or not all(isinstance(word, str) for word in arguments):
-        raise ValueError(
-            f"{path}: expected a list of arguments, got a damaged file; the command that trained "
-            "the run writes it again"
-        )
-    return arguments
-
-
-def compared(again: float, recorded: float) -> str:
-    """Whether a figure in nats came out as it was recorded, up to 1e-6 of it."""
-    alike = abs(again - recorded) <= 1e-6 * abs(recorded)
-    return AS_RECORDED if alike else f"recorded: {recorded!r} nats"
-
-
-AS_RECORDED = "as recorded"
-
-
-def tell(drawn: Path) -> None:
-    """Prints a text, or where to look at a picture."""
-    text = drawn.read_text(encoding="utf-8") if drawn.suffix == ".txt" else f"Drew {drawn}"
-    Console().print(text, markup=False, highlight=False)
-
-
-def readable(value: Any) -> str:
-    """A figure as a person reads it."""
-    if isinstance(value, Likelihood) or not isinstance(value, int | float):
-        return str(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.4g}"

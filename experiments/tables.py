@@ -39,25 +39,17 @@ import numpy as np
 import ar_jax as ar
 from ar_jax.checks import check_positive
 from ar_jax.conditionals import MADE
+from ar_jax.configuration import describe
 from ar_jax.data import Arrays, EvaluationBatches, Splits
 from ar_jax.durable import write
+from ar_jax.experiment.command_line import asked, dispatch, parse
+from ar_jax.experiment.folder import check_writable, to_json
+from ar_jax.experiment.plots import draw_race
 from ar_jax.flows import MAF, Affine, Layer, Spline, Transform
 from ar_jax.heads import GaussianMixture
 from ar_jax.orderings import Raster, Reversed
 from ar_jax.training import Muon, Training, read_metrics
-from experiments.figures import draw_race
-from experiments.run import (
-    Experiment,
-    Sample,
-    asked,
-    carry_out,
-    check_writable,
-    describe,
-    dispatch,
-    main,
-    parse,
-    to_json,
-)
+from experiments.run import Experiment, Sample, carry_out, main
 from experiments.table_data import (
     FOLDS,
     NATS,

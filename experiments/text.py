@@ -24,8 +24,9 @@ import numpy as np
 import ar_jax as ar
 from ar_jax.data import Bytes, Chunks, Splits, contiguous_split, read_text
 from ar_jax.durable import write
+from ar_jax.experiment.folder import read_bytes
 from ar_jax.training import AdamW, Cosine, Training
-from experiments.run import Experiment, Sample, main, read_bytes
+from experiments.run import Experiment, Sample, main
 from experiments.sequences import continue_sequence
 from experiments.shakespeare_transformer import SampleText
 

@@ -31,6 +31,9 @@ from ar_jax.checks import check_positive
 from ar_jax.conditionals import Conditional
 from ar_jax.durable import write
 from ar_jax.evaluation import Likelihood
+from ar_jax.experiment.command_line import asked, dispatch, parse
+from ar_jax.experiment.folder import check_writable
+from ar_jax.experiment.plots import draw_race
 from ar_jax.heads import Bernoulli, Categorical, DiscretizedLogisticMixture
 from ar_jax.orderings import Raster
 from ar_jax.training import AdamW, Muon, Training, read_metrics
@@ -38,10 +41,9 @@ from ar_jax.training.optimizer import Optimizer
 from experiments.blocks import by_blocks
 from experiments.chorales import PITCHES, VOICES, Chorales
 from experiments.chorales import WINDOW as CHORDS
-from experiments.figures import draw_race
 from experiments.images import BinarisedMnist
 from experiments.launch import Run, work_off
-from experiments.run import Data, Experiment, asked, check_writable, dispatch, main, parse
+from experiments.run import Data, Experiment, main
 from experiments.shakespeare_transformer import SYMBOLS, Shakespeare, UnseenShakespeare
 from experiments.shakespeare_transformer import WINDOW as CHARACTERS
 from experiments.speech import WINDOW as SAMPLES

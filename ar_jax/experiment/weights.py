@@ -1,6 +1,7 @@
-"""Weights that are kept beside the record of a run: rounded to nine bits, float16, compressed.
+"""What is kept beside the record of a run: its weights and the scores of the test split.
 
-The figure of the record is that of the rounded weights, so that whoever loads them finds it again.
+Weights are rounded to nine bits and stored as float16, compressed. The figure of the record is that
+of the rounded weights, so that whoever loads them finds it again.
 """
 
 import io
@@ -12,6 +13,8 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from ar_jax.data import read_npz
+from ar_jax.durable import write
+from ar_jax.evaluation import Scores
 
 LARGEST = 3_000_000
 """Bytes of a file of weights."""
@@ -46,3 +49,31 @@ def read_weights(path: Path) -> Any:
     """The parameters of a file, float32."""
     arrays = read_npz(path)
     return unflatten_dict({name: leaf.astype(np.float32) for name, leaf in arrays.items()}, sep="/")
+
+
+def write_scores(path: Path, scores: Scores) -> None:
+    """Writes the scores of a split, the nats in float32."""
+    arrays: dict[str, Any] = {
+        "nats": scores.nats.astype(np.float32),
+        "groups": scores.groups.astype(np.int32),
+        "variables": np.int32(scores.variables),
+    }
+    if scores.sizes is not None:
+        arrays["sizes"] = scores.sizes.astype(np.int32)
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    write(path, file.getvalue())
+
+
+def read_scores(path: Path) -> Scores:
+    """The scores of a file.
+
+    Raises:
+      FileNotFoundError: when there is none.
+      ValueError: when it is none.
+    """
+    arrays = read_npz(path)
+    if missing := {"nats", "groups", "variables"} - arrays.keys():
+        raise ValueError(f"{path}: expected an array {min(missing)}, got {', '.join(arrays)}")
+    nats = arrays["nats"].astype(float)
+    return Scores(nats, arrays["groups"], int(arrays["variables"]), arrays.get("sizes"))

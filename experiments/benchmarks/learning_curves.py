@@ -29,12 +29,15 @@ from torch.nn import functional
 
 from ar_jax.checks import check_positive
 from ar_jax.conditionals import MADE, NADE, PixelCNN
+from ar_jax.configuration import describe
 from ar_jax.data import Arrays, EvaluationBatches, binarise, tfds_images, training_batches
 from ar_jax.durable import write
 from ar_jax.evaluation import evaluate
+from ar_jax.experiment.command_line import asked, dispatch, parse
+from ar_jax.experiment.folder import check_writable
 from ar_jax.training import Adam, Constant, data_parallel, init_state, make_train_step
 from experiments.recipes.binarised_mnist import pixels
-from experiments.run import Data, asked, check_writable, describe, dispatch, parse
+from experiments.run import Data
 
 PROGRAM = "python -m experiments.benchmarks.learning_curves"
 PIXELS, SIDE, RATE = 784, 28, 1e-3

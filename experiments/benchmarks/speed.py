@@ -33,6 +33,8 @@ from ar_jax.conditionals import Conditional
 from ar_jax.data import Arrays, Chunks, EvaluationBatches, Source, training_batches
 from ar_jax.durable import write
 from ar_jax.evaluation import evaluate
+from ar_jax.experiment.command_line import dispatch, parse
+from ar_jax.experiment.folder import check_writable
 from ar_jax.heads import Bernoulli
 from ar_jax.inference.sampling import sample
 from ar_jax.models.autoregressive import AutoregressiveModel
@@ -46,7 +48,7 @@ from experiments.images import ImageExperiment
 from experiments.mnist_made import MnistMade
 from experiments.mnist_pixelcnn import MnistPixelCNN
 from experiments.mnist_transformer import MnistTransformer
-from experiments.run import Experiment, check_writable, dispatch, parse
+from experiments.run import Experiment
 from experiments.shakespeare_transformer import SYMBOLS, Shakespeare
 from experiments.speech import Speech
 from experiments.zoo import MODELS

@@ -21,8 +21,8 @@ import numpy as np
 import ar_jax as ar
 from ar_jax import conditionals, nn
 from ar_jax.data import Arrays, Source, Splits, tfds_images, tfds_stored_images
+from ar_jax.experiment.plots import draw_images
 from ar_jax.training import Adam, AdamW, Cosine, Exponential, Training
-from experiments.figures import draw_images
 from experiments.recipes.base import NOT_TIMED, Benchmark, MadeUp, Published, Recipe, known_of
 from experiments.run import Data, Sample
 

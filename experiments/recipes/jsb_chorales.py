@@ -19,8 +19,8 @@ import numpy as np
 import ar_jax as ar
 from ar_jax import conditionals
 from ar_jax.data import Chunks, Splits, read_text
+from ar_jax.experiment.plots import draw_images
 from ar_jax.training import AdamW, Training
-from experiments.figures import draw_images
 from experiments.recipes.base import Benchmark, MadeUp, Published, Recipe
 from experiments.run import Sample
 from experiments.sequences import windows_of_pieces

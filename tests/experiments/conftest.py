@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from experiments import run
+from ar_jax.experiment import command_line
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _usual_memory() -> Iterator[None]:
     """`keep_memory` is for good, and for a process that does one thing."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "keep_memory", lambda: None)
+        patch.setattr(command_line, "keep_memory", lambda: None)
         yield

@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 import ar_jax as ar
 from ar_jax.data import Arrays, binarise, digits, tfds_images
+from ar_jax.experiment.debug import shrunk
 from ar_jax.heads import Bernoulli, DiscretizedLogisticMixture
 from ar_jax.testing.base import random_variables
 from experiments import generative_classification as bayes
@@ -19,7 +20,6 @@ from experiments.fashion_transformer import FashionTransformer
 from experiments.mnist_classifier import MnistClassifier
 from experiments.mnist_transformer import MnistTransformer
 from experiments.run import Experiment
-from experiments.shrunk import shrunk
 
 
 def of_one_step(model, head):

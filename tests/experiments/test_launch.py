@@ -16,9 +16,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from experiments import launch, terminal
+from ar_jax.experiment import terminal
+from ar_jax.experiment.command_line import parse
+from experiments import launch
 from experiments.mnist_made import MnistMade
-from experiments.run import parse
 
 FAKE = '''"""A fake: its figures are functions of its options.
 

@@ -16,15 +16,16 @@ import h5py
 import numpy as np
 import pytest
 
+from ar_jax.configuration import describe
 from ar_jax.evaluation import Likelihood
+from ar_jax.experiment.weights import read_scores
 from experiments import likelihood
-from experiments.kept import read_scores
 from experiments.likelihood import COMMITTED, Place, Record
 from experiments.recipes import RECIPES
 from experiments.recipes.base import Benchmark, Published
 from experiments.recipes.jsb_chorales import piano_roll
 from experiments.recipes.uci import read_table
-from experiments.run import carry_out, configured, describe
+from experiments.run import carry_out, configured
 from tests.experiments.test_experiments import Place as Folder
 
 FILES = {  # of recipes whose data is a file of one's own

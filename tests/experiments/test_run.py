@@ -17,25 +17,23 @@ import pytest
 from PIL import Image
 
 from ar_jax.conditionals import MADE, LinearPrediction, SparseTransformer, WaveNet
+from ar_jax.configuration import describe
 from ar_jax.durable import write
+from ar_jax.experiment.command_line import asked, dispatch, parse
+from ar_jax.experiment.debug import shrunk
+from ar_jax.experiment.folder import (
+    arguments_of,
+    begin,
+    check_folder,
+    check_writable,
+    folder_for_files,
+)
 from ar_jax.training import init_state
 from experiments import images
 from experiments.digits import Digits
 from experiments.images import SampleImages
 from experiments.mnist_made import MnistMade
-from experiments.run import (
-    arguments_of,
-    asked,
-    begin,
-    carry_out,
-    check_folder,
-    check_writable,
-    describe,
-    dispatch,
-    folder_for_files,
-    parse,
-)
-from experiments.shrunk import shrunk
+from experiments.run import carry_out
 from tests.faults import small_disk
 
 

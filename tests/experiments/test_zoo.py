@@ -7,8 +7,8 @@ import pytest
 
 from ar_jax import conditionals, nn
 from ar_jax.conditionals import Conditional, LinearPrediction, MaskedTransformer
+from ar_jax.configuration import describe
 from experiments import zoo
-from experiments.run import describe
 from experiments.zoo import MODELS
 from tests.experiments.test_experiments import Place
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from ar_jax.evaluation import Scores
-from experiments.kept import (
+from ar_jax.experiment.weights import (
     LARGEST,
     read_scores,
     read_weights,

@@ -22,7 +22,7 @@ def python(*command, **pipes):
 def test_characters_that_a_terminal_lacks_are_question_marks():
     program = """
 from rich.console import Console
-from experiments.terminal import printing
+from ar_jax.experiment.terminal import printing
 with printing():
     print("1.0 \\xb1 0.1 \\ufffd")
     Console().print("nats: \\xb1 \\ufffd")

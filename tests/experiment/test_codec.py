@@ -10,8 +10,8 @@ import pytest
 from PIL import Image, PngImagePlugin
 from scipy.io import wavfile
 
-from experiments import codec
-from experiments.codec import compress_files, contents, decompress_files
+from ar_jax.experiment import codec
+from ar_jax.experiment.codec import compress_files, contents, decompress_files
 from experiments.fashion_transformer import FashionTransformer
 from experiments.speech_samples import SpeechSamples
 from experiments.text import Text, byte_transformer
