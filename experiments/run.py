@@ -23,7 +23,7 @@ from rich.table import Table
 import ar_jax as ar
 from ar_jax.checks import check_positive
 from ar_jax.configuration import describe
-from ar_jax.data import EvaluationBatches, Splits, Transform, training_batches, unchanged
+from ar_jax.data import EvaluationBatches, EventTransform, Splits, training_batches, unchanged
 from ar_jax.durable import keep_aside, write
 from ar_jax.evaluation import Likelihood, Scores, evaluate, score
 from ar_jax.experiment.codec import compress_files, contents, decompress_files
@@ -99,7 +99,7 @@ class Experiment(ABC):
     tested_on: ClassVar[str] = "test"
     sample: ClassVar[Sample] = Sample()  # the defaults of drawing
     small_sample: ClassVar[Sample]  # what --debug draws; else the same
-    transform: ClassVar[Transform] = staticmethod(unchanged)  # of training events, in every epoch
+    transform: ClassVar[EventTransform] = staticmethod(unchanged)  # of training events
     streams: ClassVar[bool] = False  # whether a file is a sequence of any length, or else events
 
     def __post_init__(self) -> None:

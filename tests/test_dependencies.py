@@ -18,7 +18,7 @@ BELOW = {  # what the files of each part may import of ar_jax, besides themselve
     "decoding": {"checks"},
     "contexts": {"checks", "nn"},
     "heads": {"checks", "math"},
-    "conditionals": {"checks", "nn", "orderings"},
+    "conditionals": {"checks", "math", "nn", "orderings"},
     "models": {"checks", "conditionals", "contexts", "decoding", "heads", "nn", "orderings"},
     "flows": {
         "checks",

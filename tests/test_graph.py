@@ -34,7 +34,7 @@ def test_levels_are_the_longest_paths_as_networkx_finds_them():
 
 def test_steps_are_the_levels_drawn_in_the_docstring():
     ordering = Graph.from_edges((5,), [(0, 2), (1, 2), (1, 3), (2, 4)])
-    np.testing.assert_array_equal(ordering.slots, [[0, 1], [2, 3], [4, 4]])
+    np.testing.assert_array_equal(ordering.cell_indices, [[0, 1], [2, 3], [4, 4]])
     np.testing.assert_array_equal(ordering.valid, [[True, True], [True, True], [True, False]])
 
 
@@ -77,12 +77,16 @@ def test_the_jacobian_of_a_dag_of_30_has_exactly_its_pattern(net):
         x = np.random.default_rng(1).normal(size=(4, 30))
         steps = ordering.to_steps(x)
         nothing = np.zeros((1, 0, 1)), np.zeros((1, 0), bool)
-        variables = ar.testing.random_variables(net, steps[:1], ordering, nothing, ordering.width)
+        variables = ar.testing.random_variables(
+            net, steps[:1], ordering, nothing, ordering.cells_per_step
+        )
 
         def logits(x):
             """Of each variable `[30]`."""
             steps = ordering.to_steps(x[None])
-            return ordering.to_event(net.apply(variables, steps, ordering, nothing, ordering.width))
+            return ordering.to_event(
+                net.apply(variables, steps, ordering, nothing, ordering.cells_per_step)
+            )
 
         jacobian = np.asarray(jax.jit(jax.vmap(jax.jacrev(logits)))(x))[:, 0]
     np.testing.assert_array_equal((jacobian != 0).any(axis=0), adjacency.T)
@@ -96,15 +100,17 @@ def test_only_the_hidden_units_make_the_pattern_too():
     steps = np.zeros((1, *ordering.valid.shape))
     nothing = np.zeros((1, 0, 1)), np.zeros((1, 0), bool)
     with jax.enable_x64(True):
-        variables = ar.testing.random_variables(net, steps, ordering, nothing, ordering.width)
+        variables = ar.testing.random_variables(
+            net, steps, ordering, nothing, ordering.cells_per_step
+        )
 
         def features(steps):
-            return net.apply(variables, steps[None], ordering, nothing, ordering.width)[0]
+            return net.apply(variables, steps[None], ordering, nothing, ordering.cells_per_step)[0]
 
         jacobian = np.asarray(jax.jit(jax.jacrev(features))(steps[0]))
     counts = ordering.valid
-    np.testing.assert_array_equal(jacobian[counts][:, counts] != 0, ordering.before)
-    np.testing.assert_array_equal(net.visible(ordering), ordering.before)
+    np.testing.assert_array_equal(jacobian[counts][:, counts] != 0, ordering.causal_mask)
+    np.testing.assert_array_equal(net.dependency_mask(ordering), ordering.causal_mask)
 
 
 def test_a_model_of_eight_binary_variables_sums_to_one_and_draws_what_it_scores():

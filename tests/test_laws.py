@@ -376,7 +376,7 @@ def models(full: bool) -> list[Row]:
         row
         for row in product(conditionals, ORDERINGS, HEADS, CONTEXTS)
         if follows(row[0], row[1]((2, 2, 1), (1, 1, 1)))
-        and not (row[1] is graph and row[2][0].looks_back)
+        and not (row[1] is graph and row[2][0].depends_on_previous)
     ]
     if full:
         return rows

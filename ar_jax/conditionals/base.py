@@ -94,7 +94,7 @@ class Conditional(nn.Module, ABC):
         cache, out = jax.lax.scan(body, cache, (previous.swapaxes(0, 1), times))
         return cache, out.swapaxes(0, 1)
 
-    def visible(self, ordering: Ordering) -> np.ndarray:
+    def dependency_mask(self, ordering: Ordering) -> np.ndarray:
         """`[count, count]` booleans: whether the features of a cell (row) depend on one (column).
 
         Cells are in the order of visits: step t visits the t-th, but in a `Graph`.
@@ -106,9 +106,9 @@ class Conditional(nn.Module, ABC):
           t=2  x x . .
           t=3  x x x .
         """
-        return ordering.before
+        return ordering.causal_mask
 
-    def reads(self, ordering: Ordering, context_length: int) -> np.ndarray:
+    def context_dependency_mask(self, ordering: Ordering, context_length: int) -> np.ndarray:
         """`[count, context_length]` booleans: which vectors of the context the features depend on.
 
         By default all, for each cell.
@@ -152,7 +152,7 @@ class SequenceConditional(Conditional):
 
 def check_follows(conditional: Conditional, ordering: Ordering) -> None:
     """Raises ValueError when the conditional cannot follow the ordering."""
-    if not ordering.is_chain and not conditional.follows_graphs:
+    if not ordering.is_sequential and not conditional.follows_graphs:
         raise ValueError(
             f"ordering: {type(conditional).__name__} reads all earlier steps, where a Graph asks "
             "for masked dense layers (MADE, FVSBN)"

@@ -18,7 +18,7 @@ from ar_jax.conditionals.pixel_network import (
 )
 from ar_jax.conditionals.recurrent import init_memory, lstm
 from ar_jax.nn.context import ContextBias, ContextVectors
-from ar_jax.nn.masked_conv import PixelDense, Place, check_colours, check_kernels
+from ar_jax.nn.masked_conv import Pixel, PixelDense, check_colours, check_kernels
 from ar_jax.orderings import Ordering
 
 
@@ -91,17 +91,17 @@ class ResidualDiagonalBiLSTM(ResidualLayer):
             right_bias=self.right.context_bias(context),
         )
 
-    def at(
-        self, place: Place, cache: DiagonalCache, x: jax.Array
+    def step(
+        self, pixel: Pixel, cache: DiagonalCache, x: jax.Array
     ) -> tuple[DiagonalCache, jax.Array]:
-        row, column = place.row % 2, place.column
+        row, column = pixel.row % 2, pixel.column
         # At the start of a row, the direction from the right runs over the row above.
-        starts = (place.row > 0) & (column == 0) & (place.colour == 0)
+        starts = (pixel.row > 0) & (column == 0) & (pixel.colour == 0)
         right_hidden = jax.lax.cond(
-            starts, partial(self._sweep, colours=place.colours), lambda cache: cache.right_hidden,
+            starts, partial(self._sweep, colours=pixel.colours), lambda cache: cache.right_hidden,
             cache,
         )  # fmt: skip
-        inputs = place.put(_at(cache.inputs, column), x)
+        inputs = pixel.set_group(_at(cache.inputs, column), x)
         around = jnp.concatenate(
             [
                 _at(cache.left_hidden[:, row], column),
@@ -109,22 +109,22 @@ class ResidualDiagonalBiLSTM(ResidualLayer):
             ],
             axis=-1,
         )
-        gates = self.left.inputs.at(place, inputs) + place.part(cache.left_bias)
+        gates = self.left.inputs.step(pixel, inputs) + pixel.get_group(cache.left_bias)
         part, cell_part = lstm(
-            gates + around @ place.part(self.left.recurrent),
-            jnp.where(column > 0, place.part(cache.left_cell), 0),
+            gates + around @ pixel.get_group(self.left.recurrent),
+            jnp.where(column > 0, pixel.get_group(cache.left_cell), 0),
         )
-        hidden = place.put(_at(cache.left_hidden[:, row], column + 1), part)
+        hidden = pixel.set_group(_at(cache.left_hidden[:, row], column + 1), part)
         start = (0, row, column + 1, 0)
         cache = cache._replace(
             left_hidden=jax.lax.dynamic_update_slice(
                 cache.left_hidden, hidden[:, None, None], start
             ),
-            left_cell=place.put(cache.left_cell, cell_part),
+            left_cell=pixel.set_group(cache.left_cell, cell_part),
             inputs=jax.lax.dynamic_update_slice(cache.inputs, inputs[:, None], (0, column, 0)),
             right_hidden=right_hidden,
         )
-        return cache, x + self.up.at(place, hidden + _at(right_hidden, column))
+        return cache, x + self.up.step(pixel, hidden + _at(right_hidden, column))
 
     def _sweep(self, cache: DiagonalCache, colours: int) -> jax.Array:
         """The hidden states from the right of the row whose inputs are now complete."""

@@ -12,9 +12,9 @@ from ar_jax.conditionals.base import Conditional, image_grid
 from ar_jax.nn.context import ContextBias, ContextVectors
 from ar_jax.nn.masked_conv import (
     MaskedConv,
+    Pixel,
     PixelDense,
     PixelHead,
-    Place,
     check_colours,
     check_kernels,
     reach,
@@ -94,28 +94,30 @@ class GatedLayer(nn.Module):
             RowCache(left, gated, self.horizontal_bias(context)),
         )
 
-    def down(self, place: Place, cache: StackCache, v: jax.Array) -> tuple[StackCache, jax.Array]:
-        """The vertical stack along the row that begins at the place.
+    def vertical_row(
+        self, pixel: Pixel, cache: StackCache, v: jax.Array
+    ) -> tuple[StackCache, jax.Array]:
+        """Computes a row of the vertical stack.
 
         Args:
-          place: of the row's first step.
+          pixel: coordinates of the first step of the row.
           cache: of the vertical stack; in the first layer it holds the image above.
           v: `[batch, width, channels]`, the row from the layer before; ignored in the first layer.
 
         Returns:
           The cache, and `[batch, width, channels]`.
         """
-        above = cache.above if self.is_first else self.vertical.write(cache.above, v, place)
-        tall = self.vertical.along(place, above) + cache.bias[:, None]
+        above = cache.above if self.is_first else self.vertical.write(cache.above, v, pixel)
+        tall = self.vertical.row(pixel, above) + cache.bias[:, None]
         return StackCache(above, self.link(tall), cache.bias), gate(tall)
 
-    def along(
-        self, place: Place, cache: RowCache, linked: jax.Array, h: jax.Array, newest: Place
+    def horizontal_step(
+        self, pixel: Pixel, cache: RowCache, linked: jax.Array, h: jax.Array, newest: Pixel
     ) -> tuple[RowCache, jax.Array]:
-        """One step of the horizontal stack.
+        """Computes one step of the horizontal stack.
 
         Args:
-          place: of the step.
+          pixel: coordinates of the step.
           cache: of the horizontal stack.
           linked: `[batch, width, 2 * channels]`, what the vertical stack says of the row.
           h: `[batch, channels / colours]`, the newest input.
@@ -125,10 +127,10 @@ class GatedLayer(nn.Module):
           The cache, and `[batch, channels / colours]`.
         """
         left = self.horizontal.write(cache.left, h[:, None], newest)
-        linked = jax.lax.dynamic_index_in_dim(linked, place.column, axis=1, keepdims=False)
-        wide = self.horizontal.at(place, left) + place.part(linked + cache.bias)
-        gated = place.put(cache.gated, gate(wide))
-        out = self.out.at(place, gated)
+        linked = jax.lax.dynamic_index_in_dim(linked, pixel.column, axis=1, keepdims=False)
+        wide = self.horizontal.step(pixel, left) + pixel.get_group(linked + cache.bias)
+        gated = pixel.set_group(cache.gated, gate(wide))
+        out = self.out.step(pixel, gated)
         return RowCache(left, gated, cache.bias), out if self.is_first else h + out
 
 
@@ -201,7 +203,7 @@ class GatedPixelCNN(Conditional):
         self, cache: Cache, previous: jax.Array, t: Any, ordering: Ordering, features: int
     ) -> tuple[Cache, jax.Array]:
         stacks, rows, last = cache
-        newest, place = Place.of(t - 1, ordering), Place.of(t, ordering)
+        newest, pixel = Pixel.of(t - 1, ordering), Pixel.of(t, ordering)
         previous = jnp.where(t > 0, previous, 0)
         above = self.gated[0].vertical.write(stacks[0].above, previous[:, None], newest)
         stacks = (stacks[0]._replace(above=above), *stacks[1:])
@@ -209,31 +211,31 @@ class GatedPixelCNN(Conditional):
         def begin_row(stacks: tuple[StackCache, ...]) -> tuple[StackCache, ...]:
             begun, v = [], previous
             for layer, stack in zip(self.gated, stacks, strict=True):
-                stack, v = layer.down(place, stack, v)
+                stack, v = layer.vertical_row(pixel, stack, v)
                 begun.append(stack)
             return tuple(begun)
 
-        begins = (place.column == 0) & (place.colour == 0)
+        begins = (pixel.column == 0) & (pixel.colour == 0)
         stacks = jax.lax.cond(begins, begin_row, lambda stacks: stacks, stacks)
         h, stepped = previous, []
         for layer, stack, row in zip(self.gated, stacks, rows, strict=True):
-            row, h = layer.along(place, row, stack.linked, h, newest)
+            row, h = layer.horizontal_step(pixel, row, stack.linked, h, newest)
             stepped.append(row)
-            newest = place
-        last, out = self.last.at(place, last, h, features)
+            newest = pixel
+        last, out = self.last.step(pixel, last, h, features)
         return (stacks, tuple(stepped), last), out
 
-    def visible(self, ordering: Ordering) -> np.ndarray:
+    def dependency_mask(self, ordering: Ordering) -> np.ndarray:
         above = reach("above", self.first_kernel, False, ordering)
-        sees = above | reach("left", self.first_kernel, False, ordering)
+        mask = above | reach("left", self.first_kernel, False, ordering)
         vertical, horizontal = (
             reach(view, self.kernel, True, ordering).astype(np.float32)
             for view in ("above", "left")
         )
         for _ in range(self.layers):
             above = (vertical @ above) > 0
-            sees = above | ((horizontal @ sees) > 0)
-        return sees
+            mask = above | ((horizontal @ mask) > 0)
+        return mask
 
     def check(self, ordering: Ordering) -> None:
         image_grid(self, ordering, ordering.channels)

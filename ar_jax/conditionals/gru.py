@@ -6,10 +6,10 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from ar_jax.conditionals.recurrent import Layer, Recurrent, init_memory
+from ar_jax.conditionals.recurrent import Recurrent, RecurrentLayer, init_memory
 
 
-class GRULayer(Layer):
+class GRULayer(RecurrentLayer):
     """A layer whose hidden state moves towards a candidate as far as its gate says."""
 
     gates = 3

@@ -5,8 +5,8 @@ import dataclasses
 import flax.linen as nn
 
 from ar_jax.conditionals.transformer import DecoderOnly, Initial, Norm
+from ar_jax.nn.attention_patterns import Causal, Pattern
 from ar_jax.nn.feed_forward import Activation
-from ar_jax.nn.patterns import Causal, Pattern
 from ar_jax.nn.positions import Learned, Positions
 from ar_jax.orderings import Ordering
 

@@ -4,8 +4,8 @@ import dataclasses
 
 from ar_jax.conditionals.base import image_grid
 from ar_jax.conditionals.transformer import DecoderOnly
+from ar_jax.nn.attention_patterns import Local, LocalImage, Pattern
 from ar_jax.nn.feed_forward import Activation
-from ar_jax.nn.patterns import Local, LocalImage, Pattern
 from ar_jax.nn.positions import Positions, Sinusoidal
 from ar_jax.orderings import Ordering
 

@@ -106,8 +106,8 @@ class LinearPrediction(SequenceConditional):
         matrix = products[..., 1:, 1:] + ridge * jnp.eye(self.order, dtype=products.dtype)
         return jnp.linalg.solve(matrix, products[..., 1:, :1])[..., 0]
 
-    def reads(self, ordering: Ordering, context_length: int) -> np.ndarray:
-        return self.conditional.reads(ordering, context_length)
+    def context_dependency_mask(self, ordering: Ordering, context_length: int) -> np.ndarray:
+        return self.conditional.context_dependency_mask(ordering, context_length)
 
     def check(self, ordering: Ordering) -> None:
         check_positive(order=self.order)

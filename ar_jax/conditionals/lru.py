@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from ar_jax.checks import check_number, check_positive
-from ar_jax.conditionals.state_space import DiagonalMixer, StateSpace, widen
+from ar_jax.conditionals.state_space import DiagonalMixer, StateSpace
+from ar_jax.math.precision import at_least_float32
 from ar_jax.nn.sequence import dense_2d
 
 
@@ -47,8 +48,11 @@ class LRUMixer(DiagonalMixer):
         self.gates = nn.Dense(2 * self.width)
 
     def dynamics(self) -> tuple[jax.Array, jax.Array]:
-        decay, angle = -jnp.exp(widen(self.nu_log)), jnp.exp(widen(self.theta_log))
-        return jnp.exp(jax.lax.complex(decay, angle)), jnp.exp(widen(self.gamma_log))
+        decay, angle = (
+            -jnp.exp(at_least_float32(self.nu_log)),
+            jnp.exp(at_least_float32(self.theta_log)),
+        )
+        return jnp.exp(jax.lax.complex(decay, angle)), jnp.exp(at_least_float32(self.gamma_log))
 
     def gate(self, y: jax.Array) -> jax.Array:
         return nn.glu(dense_2d(self.gates, nn.gelu(y)))

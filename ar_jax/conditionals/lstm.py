@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 
 from ar_jax.checks import check_number
-from ar_jax.conditionals.recurrent import Layer, Recurrent, init_memory, lstm
+from ar_jax.conditionals.recurrent import Recurrent, RecurrentLayer, init_memory, lstm
 from ar_jax.orderings import Ordering
 
 
-class LSTMLayer(Layer):
+class LSTMLayer(RecurrentLayer):
     """A layer whose cell forgets, takes in and shows as its gates say.
 
     Attributes:

@@ -109,9 +109,9 @@ class MADE(SequenceConditional):
             sources = np.concatenate([sources, input_degrees])
         return (inputs, completed), readout(self, x, sources, t, k, ordering, features)
 
-    def visible(self, ordering: Ordering) -> np.ndarray:
+    def dependency_mask(self, ordering: Ordering) -> np.ndarray:
         if self.direct:
-            return super().visible(ordering)
+            return super().dependency_mask(ordering)
         seen, sources = np.eye(ordering.count, dtype=np.float32), cell_degrees(ordering)
         for units in (*self._degrees(ordering.count), np.argsort(ordering.order)):
             seen = (listens(units, sources, ordering) @ seen > 0).astype(np.float32)

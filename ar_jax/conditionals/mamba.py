@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.checks import check_positive
-from ar_jax.conditionals.state_space import Mixer, StateSpace, in_chunks, linear_recurrence, widen
+from ar_jax.conditionals.state_space import Mixer, StateSpace, in_chunks, linear_recurrence
+from ar_jax.math.precision import at_least_float32
 from ar_jax.nn.causal_conv import DepthwiseConv, check_taps, init_ring
 from ar_jax.nn.sequence import dense_2d
 from ar_jax.orderings import Ordering
@@ -59,8 +60,8 @@ class MambaMixer(Mixer):
         sizes, write, read = jnp.split(
             dense_2d(self.select, u), [self.rank, self.rank + self.state], axis=-1
         )
-        sizes = nn.softplus(widen(dense_2d(self.step_sizes, sizes)))
-        rate = -jnp.exp(widen(self.decay_log))  # [state, channels]
+        sizes = nn.softplus(at_least_float32(dense_2d(self.step_sizes, sizes)))
+        rate = -jnp.exp(at_least_float32(self.decay_log))  # [state, channels]
 
         def body(hidden: jax.Array, inputs: Any) -> tuple[jax.Array, jax.Array]:
             sizes, driven, write, read = inputs
@@ -69,7 +70,7 @@ class MambaMixer(Mixer):
             states = linear_recurrence(decay, drive, hidden)
             return states[:, -1], jnp.einsum("bsnc,bsn->bsc", states, read)
 
-        inputs = (sizes, sizes * u, widen(write), widen(read))
+        inputs = (sizes, sizes * u, at_least_float32(write), at_least_float32(read))
         hidden, y = in_chunks(body, hidden, inputs)
         y = y.astype(x.dtype) + self.skip * u
         return (ring, hidden), dense_2d(self.out, y * nn.silu(z))

@@ -11,7 +11,7 @@ import numpy as np
 from ar_jax.conditionals.base import Conditional, image_grid
 from ar_jax.conditionals.recurrent import lstm
 from ar_jax.nn.context import ContextBias, ContextVectors
-from ar_jax.nn.masked_conv import MaskedConv, PixelHead, Place, reach
+from ar_jax.nn.masked_conv import MaskedConv, Pixel, PixelHead, reach
 from ar_jax.nn.sequence import Cache
 from ar_jax.orderings import Ordering
 
@@ -34,7 +34,7 @@ class ResidualLayer(nn.Module, ABC):
         """The cache before the first step; of `blank` the batch and the dtype are read."""
 
     @abstractmethod
-    def at(self, place: Place, cache: Cache, x: jax.Array) -> tuple[Cache, jax.Array]:
+    def step(self, pixel: Pixel, cache: Cache, x: jax.Array) -> tuple[Cache, jax.Array]:
         """One step: `[batch, 2 * channels / colours]` -> the cache and the same."""
 
 
@@ -94,22 +94,22 @@ class PixelNetwork(Conditional):
         self, cache: Cache, previous: jax.Array, t: Any, ordering: Ordering, features: int
     ) -> tuple[Cache, jax.Array]:
         rows, bias, residuals, last = cache
-        before, place = Place.of(t - 1, ordering), Place.of(t, ordering)
+        before, pixel = Pixel.of(t - 1, ordering), Pixel.of(t, ordering)
         rows = self.first.write(rows, jnp.where(t > 0, previous, 0)[:, None], before)
-        x = self.first.at(place, rows) + place.part(bias)
+        x = self.first.step(pixel, rows) + pixel.get_group(bias)
         stepped = []
         for residual, state in zip(self.residuals, residuals, strict=True):
-            state, x = residual.at(place, state, x)
+            state, x = residual.step(pixel, state, x)
             stepped.append(state)
-        last, out = self.last.at(place, last, x, features)
+        last, out = self.last.step(pixel, last, x, features)
         return (rows, bias, stepped, last), out
 
-    def visible(self, ordering: Ordering) -> np.ndarray:
-        sees = reach("before", self.first_kernel, False, ordering)
+    def dependency_mask(self, ordering: Ordering) -> np.ndarray:
+        mask = reach("before", self.first_kernel, False, ordering)
         layer = self.layer_reach(ordering).astype(np.float32)
         for _ in range(self.depth):
-            sees = (layer @ sees) > 0
-        return sees
+            mask = (layer @ mask) > 0
+        return mask
 
 
 def up_and_left(ordering: Ordering) -> tuple[np.ndarray, np.ndarray]:

@@ -13,8 +13,8 @@ from ar_jax.conditionals.pixel_network import PixelNetwork, ResidualLayer
 from ar_jax.nn.context import ContextBias, ContextVectors
 from ar_jax.nn.masked_conv import (
     MaskedConv,
+    Pixel,
     PixelDense,
-    Place,
     check_colours,
     check_kernels,
     reach,
@@ -22,7 +22,7 @@ from ar_jax.nn.masked_conv import (
 from ar_jax.orderings import Ordering
 
 
-class BlockCache(NamedTuple):
+class ResidualBlockCache(NamedTuple):
     """What a block keeps of the rows within reach, and of the pixel as far as it has come."""
 
     inputs: jax.Array  # [batch, 2 * channels]
@@ -31,7 +31,7 @@ class BlockCache(NamedTuple):
     bias: jax.Array  # [batch, channels]
 
 
-class ResidualBlock(ResidualLayer):
+class PixelResidualBlock(ResidualLayer):
     """1x1 halving the channels, masked 3x3 of type B, 1x1 back, around a skip.
 
     Attributes:
@@ -52,22 +52,28 @@ class ResidualBlock(ResidualLayer):
         inside = nn.relu(self.down(nn.relu(x), colours) + bias)
         return x + self.up(nn.relu(self.conv(inside, colours)), colours)
 
-    def init_cache(self, blank: jax.Array, width: int, context: ContextVectors) -> BlockCache:
+    def init_cache(
+        self, blank: jax.Array, width: int, context: ContextVectors
+    ) -> ResidualBlockCache:
         bias, dtype = self.context_bias(context), blank.dtype
         batch, channels = bias.shape
-        return BlockCache(
+        return ResidualBlockCache(
             inputs=jnp.zeros((batch, 2 * channels), dtype),
             rows=self.conv.init_rows(batch, width, channels, dtype),
             convolved=jnp.zeros((batch, channels), dtype),
             bias=bias,
         )
 
-    def at(self, place: Place, cache: BlockCache, x: jax.Array) -> tuple[BlockCache, jax.Array]:
-        inputs = place.put(cache.inputs, nn.relu(x))
-        inside = nn.relu(self.down.at(place, inputs) + place.part(cache.bias))
-        rows = self.conv.write(cache.rows, inside[:, None], place)
-        convolved = place.put(cache.convolved, nn.relu(self.conv.at(place, rows)))
-        return BlockCache(inputs, rows, convolved, cache.bias), x + self.up.at(place, convolved)
+    def step(
+        self, pixel: Pixel, cache: ResidualBlockCache, x: jax.Array
+    ) -> tuple[ResidualBlockCache, jax.Array]:
+        inputs = pixel.set_group(cache.inputs, nn.relu(x))
+        inside = nn.relu(self.down.step(pixel, inputs) + pixel.get_group(cache.bias))
+        rows = self.conv.write(cache.rows, inside[:, None], pixel)
+        convolved = pixel.set_group(cache.convolved, nn.relu(self.conv.step(pixel, rows)))
+        return ResidualBlockCache(inputs, rows, convolved, cache.bias), x + self.up.step(
+            pixel, convolved
+        )
 
 
 class PixelCNN(PixelNetwork):
@@ -100,8 +106,8 @@ class PixelCNN(PixelNetwork):
     def depth(self) -> int:
         return self.blocks
 
-    def layer(self) -> ResidualBlock:
-        return ResidualBlock(self.channels, self.kernel)
+    def layer(self) -> PixelResidualBlock:
+        return PixelResidualBlock(self.channels, self.kernel)
 
     def layer_reach(self, ordering: Ordering) -> np.ndarray:
         return reach("before", self.kernel, True, ordering)

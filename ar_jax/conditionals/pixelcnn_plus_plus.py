@@ -14,8 +14,8 @@ from ar_jax.nn.context import ContextVectors
 from ar_jax.nn.sequence import Cache, shift
 from ar_jax.nn.shifted_conv import (
     AboveAndLeft,
-    BlockCache,
     GatedBlock,
+    GatedBlockCache,
     ShiftedConv,
     TransposedConv,
     kernel_size,
@@ -29,7 +29,7 @@ from ar_jax.orderings import Ordering
 class ScaleCache(NamedTuple):
     """What a scale keeps while decoding."""
 
-    blocks: list[BlockCache]
+    blocks: list[GatedBlockCache]
     outputs: list[jax.Array]  # of each block, the newest [batch, columns, channels]
     below: "BelowCache | None"
 
@@ -267,7 +267,7 @@ class PixelCNNPlusPlus(Conditional):
         cache = above, above_and_left, vertical, horizontal
         return cache, self._head(horizontal.outputs[-1][:, 0], features)
 
-    def visible(self, ordering: Ordering) -> np.ndarray:
+    def dependency_mask(self, ordering: Ordering) -> np.ndarray:
         height, width = image_grid(self, ordering)
         itself = np.eye(height * width, dtype=bool).reshape(height, width, -1)
         above, left = np.zeros_like(itself), np.zeros_like(itself)

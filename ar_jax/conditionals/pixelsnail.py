@@ -14,8 +14,8 @@ from ar_jax.nn.context import ContextVectors
 from ar_jax.nn.sequence import Cache, dense_2d, shift
 from ar_jax.nn.shifted_conv import (
     AboveAndLeft,
-    BlockCache,
     GatedBlock,
+    GatedBlockCache,
     kernel_size,
     mark_inside,
 )
@@ -25,14 +25,14 @@ from ar_jax.orderings import Ordering
 class StageCache(NamedTuple):
     """What a stage keeps while decoding."""
 
-    blocks: list[BlockCache]
+    blocks: list[GatedBlockCache]
     biases: list[jax.Array]  # of the content's, the query's and the last block, [batch, any]
     x: jax.Array  # [batch, 1, 1, channels], the newest, before attention
     keys: jax.Array  # [batch, 1, length, key]
     values: jax.Array  # [batch, 1, length, value]
 
 
-class Stage(nn.Module):
+class SNAILStage(nn.Module):
     """Gated blocks, then attention to the pixels before one's own.
 
     A key and a value are made of the pixel itself, of what the blocks tell of those before it, and
@@ -246,9 +246,9 @@ class PixelSNAIL(Conditional):
         check_fractions(dropout=self.dropout)
 
     @nn.compact
-    def _stages(self, inputs: int) -> list[Stage]:
+    def _stages(self, inputs: int) -> list[SNAILStage]:
         size = (self.blocks, self.channels, inputs, self.key, self.value, self.dropout)
-        return [Stage(*size, name=f"stage_{i}") for i in range(self.stages)]
+        return [SNAILStage(*size, name=f"stage_{i}") for i in range(self.stages)]
 
     def _coordinates(self, ordering: Ordering, x: jax.Array) -> jax.Array:
         """Row and column of each pixel `[batch, length, 2]`, from -1/2 to 1/2."""

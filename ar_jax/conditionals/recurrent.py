@@ -14,7 +14,7 @@ from ar_jax.nn.sequence import Cache, dense_2d
 from ar_jax.orderings import Ordering
 
 
-class Layer(nn.Module, ABC):
+class RecurrentLayer(nn.Module, ABC):
     """A recurrent layer: the products with its inputs for all slots at once, then slot by slot.
 
     Attributes:
@@ -84,7 +84,7 @@ class Recurrent(SequenceConditional):
         self.drop = nn.Dropout(self.dropout)
 
     @abstractmethod
-    def layer(self) -> Layer:
+    def layer(self) -> RecurrentLayer:
         """A layer of the stack."""
 
     def check(self, ordering: Ordering) -> None:

@@ -19,8 +19,8 @@ from ar_jax.conditionals.recurrent import init_memory, lstm
 from ar_jax.nn.context import ContextBias, ContextVectors
 from ar_jax.nn.masked_conv import (
     MaskedConv,
+    Pixel,
     PixelDense,
-    Place,
     check_colours,
     check_kernels,
 )
@@ -78,25 +78,32 @@ class ResidualRowLSTM(ResidualLayer):
             bias=self.context_bias(context),
         )
 
-    def at(self, place: Place, cache: RowLSTMCache, x: jax.Array) -> tuple[RowLSTMCache, jax.Array]:
-        inputs = self.inputs.write(cache.inputs, x[:, None], place)
-        gates = self.inputs.at(place, inputs) + place.part(cache.bias)
-        start = (0, (place.row + 1) % 2, place.column, 0)
+    def step(
+        self, pixel: Pixel, cache: RowLSTMCache, x: jax.Array
+    ) -> tuple[RowLSTMCache, jax.Array]:
+        inputs = self.inputs.write(cache.inputs, x[:, None], pixel)
+        gates = self.inputs.step(pixel, inputs) + pixel.get_group(cache.bias)
+        start = (0, (pixel.row + 1) % 2, pixel.column, 0)
         size = (len(x), 1, self.kernel, self.channels)
         above = jax.lax.dynamic_slice(cache.hidden, start, size).reshape(len(x), -1)
-        cell = jax.lax.dynamic_index_in_dim(cache.cells, place.column, axis=1, keepdims=False)
-        part, cell_part = lstm(gates + above @ place.part(self.recurrent), place.part(cell))
-        start = (0, place.row % 2, place.column + self.kernel // 2, 0)
+        cell = jax.lax.dynamic_index_in_dim(cache.cells, pixel.column, axis=1, keepdims=False)
+        part, cell_part = lstm(
+            gates + above @ pixel.get_group(self.recurrent), pixel.get_group(cell)
+        )
+        start = (0, pixel.row % 2, pixel.column + self.kernel // 2, 0)
         size = (len(x), 1, 1, self.channels)
         hidden = jax.lax.dynamic_slice(cache.hidden, start, size)
-        hidden, cell = place.put(hidden, part[:, None, None]), place.put(cell, cell_part)
+        hidden, cell = (
+            pixel.set_group(hidden, part[:, None, None]),
+            pixel.set_group(cell, cell_part),
+        )
         cache = RowLSTMCache(
             inputs=inputs,
             hidden=jax.lax.dynamic_update_slice(cache.hidden, hidden, start),
-            cells=jax.lax.dynamic_update_slice(cache.cells, cell[:, None], (0, place.column, 0)),
+            cells=jax.lax.dynamic_update_slice(cache.cells, cell[:, None], (0, pixel.column, 0)),
             bias=cache.bias,
         )
-        return cache, x + self.up.at(place, hidden[:, 0, 0])
+        return cache, x + self.up.step(pixel, hidden[:, 0, 0])
 
     def _windows(self, hidden: jax.Array) -> jax.Array:
         """Each pixel's neighbours: `[batch, width, channels]` -> `[.., kernel * channels]`."""

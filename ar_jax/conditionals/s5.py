@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ar_jax.conditionals.state_space import DiagonalMixer, StateSpace, widen
+from ar_jax.conditionals.state_space import DiagonalMixer, StateSpace
+from ar_jax.math.precision import at_least_float32
 from ar_jax.nn.sequence import dense_2d
 from ar_jax.orderings import Ordering
 
@@ -42,8 +43,10 @@ class S5Mixer(DiagonalMixer):
         self.gates = nn.Dense(self.width)
 
     def dynamics(self) -> tuple[jax.Array, jax.Array]:
-        eigenvalues = jax.lax.complex(-jnp.exp(widen(self.decay_log)), widen(self.frequency))
-        exponent = eigenvalues * jnp.exp(widen(self.step_log))
+        eigenvalues = jax.lax.complex(
+            -jnp.exp(at_least_float32(self.decay_log)), at_least_float32(self.frequency)
+        )
+        exponent = eigenvalues * jnp.exp(at_least_float32(self.step_log))
         return jnp.exp(exponent), jnp.expm1(exponent) / eigenvalues
 
     def gate(self, y: jax.Array) -> jax.Array:

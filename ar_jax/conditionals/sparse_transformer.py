@@ -8,8 +8,8 @@ import flax.linen as nn
 
 from ar_jax.checks import check_at_least, check_positive
 from ar_jax.conditionals.transformer import DecoderOnly, Initial
+from ar_jax.nn.attention_patterns import Column, Local, Pattern, SlidingWindow, Summaries
 from ar_jax.nn.feed_forward import Activation
-from ar_jax.nn.patterns import Column, Local, Pattern, Summaries, Window
 from ar_jax.nn.positions import Axial, Positions
 from ar_jax.orderings import Ordering
 
@@ -56,7 +56,7 @@ class SparseTransformer(DecoderOnly):
             width = None if ordering.grid is None else ordering.grid[1] * ordering.channels
             stride = width or isqrt(ordering.length)
         if self.pattern == "strided":
-            return Window(stride), Column(stride)
+            return SlidingWindow(stride), Column(stride)
         return Local(stride, 0), Summaries(stride, min(self.summaries, stride))
 
     @property

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from ar_jax.checks import check_fractions, check_positive
 from ar_jax.conditionals.base import SequenceConditional
+from ar_jax.math.precision import at_least_float32
 from ar_jax.nn.context import ContextBias, ContextVectors
 from ar_jax.nn.sequence import Cache, dense_2d
 from ar_jax.orderings import Ordering
@@ -131,7 +132,7 @@ class DiagonalMixer(Mixer):
             states = linear_recurrence(decay[None, None], drive, state)
             return states[:, -1], states
 
-        real, imaginary = jnp.split(widen(dense_2d(self.inputs, x)), 2, axis=-1)
+        real, imaginary = jnp.split(at_least_float32(dense_2d(self.inputs, x)), 2, axis=-1)
         state, states = in_chunks(body, state, scale * jax.lax.complex(real, imaginary))
         parts = jnp.concatenate([states.real, states.imag], axis=-1).astype(x.dtype)
         return state, self.gate(dense_2d(self.outputs, parts) + self.skip * x)
@@ -218,8 +219,3 @@ def scan_chunks(
         state, out = body(state, jax.tree.map(lambda x: x[:, whole:], inputs))
         outputs.append(out)
     return state, jnp.concatenate(outputs, axis=1)
-
-
-def widen(x: jax.Array) -> jax.Array:
-    """To float32 if it is narrower: what runs through states is fragile."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

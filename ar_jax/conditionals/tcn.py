@@ -14,11 +14,11 @@ from ar_jax.nn.context import ContextBias, ContextVectors
 from ar_jax.nn.sequence import Cache, dense_2d
 from ar_jax.orderings import Ordering
 
-BlockCache = list[tuple[jax.Array, jax.Array]]
+TemporalBlockCache = list[tuple[jax.Array, jax.Array]]
 """For each convolution of a block, its ring and the context's bias `[batch, 1, channels]`."""
 
 
-class ResidualBlock(nn.Module):
+class TemporalBlock(nn.Module):
     """Two dilated causal convolutions, each with ReLU and dropout, around a skip; then ReLU.
 
     Where the block changes the number of channels, the skip is a 1x1 layer.
@@ -46,7 +46,7 @@ class ResidualBlock(nn.Module):
         self.drop = nn.Dropout(self.dropout, broadcast_dims=(1,))
         self.skip = nn.Dense(self.channels)
 
-    def init_cache(self, inputs: int, context: ContextVectors, dtype: Any) -> BlockCache:
+    def init_cache(self, inputs: int, context: ContextVectors, dtype: Any) -> TemporalBlockCache:
         """The cache before the first slot, for that many channels that come in."""
         return [
             (conv.init_ring(len(context[0]), channels, dtype), context_bias(context)[:, None])
@@ -55,7 +55,9 @@ class ResidualBlock(nn.Module):
             )
         ]
 
-    def extend(self, cache: BlockCache, x: jax.Array, t: Any) -> tuple[BlockCache, jax.Array]:
+    def extend(
+        self, cache: TemporalBlockCache, x: jax.Array, t: Any
+    ) -> tuple[TemporalBlockCache, jax.Array]:
         """Slots t ... t + k - 1 at once: `[batch, k, inputs]` -> `[batch, k, channels]`."""
         extended, inside = [], x
         for conv, (ring, bias) in zip(self.convs, cache, strict=True):
@@ -96,7 +98,7 @@ class TCN(SequenceConditional):
 
     def setup(self) -> None:
         self.blocks = [
-            ResidualBlock(self.channels, self.kernel, 2**i, self.dropout, self.weight_norm)
+            TemporalBlock(self.channels, self.kernel, 2**i, self.dropout, self.weight_norm)
             for i in range(self.layers)
         ]
 
@@ -117,7 +119,7 @@ class TCN(SequenceConditional):
             extended.append(block_cache)
         return extended, self.readout(x, features)
 
-    def visible(self, ordering: Ordering) -> np.ndarray:
+    def dependency_mask(self, ordering: Ordering) -> np.ndarray:
         dilations = [2**block for block in range(self.layers) for _ in range(2)]
         return band(reach(self.kernel, dilations), ordering.length, shift=1)
 

@@ -15,9 +15,9 @@ from flax.typing import Initializer
 from ar_jax.checks import check_at_least, check_fractions, check_number, check_positive
 from ar_jax.conditionals.base import SequenceConditional
 from ar_jax.nn.attention import attend, merge
+from ar_jax.nn.attention_patterns import Causal, KVCache, Pattern, SlidingWindow, join
 from ar_jax.nn.context import ContextVectors
 from ar_jax.nn.feed_forward import LECUN, Activation, FeedForward, MixtureOfExperts
-from ar_jax.nn.patterns import Causal, Pattern, Places, Window, join
 from ar_jax.nn.positions import Learned, Positions, Rotation, rotate
 from ar_jax.nn.sequence import Cache, dense_2d
 from ar_jax.orderings import Ordering
@@ -25,8 +25,8 @@ from ar_jax.orderings import Ordering
 Norm = Literal["layer", "rms"]
 
 
-class Memory(NamedTuple):
-    """What a block's cross-attention looks at."""
+class CrossAttentionKV(NamedTuple):
+    """Keys and values that the cross-attention of a block attends to."""
 
     keys: jax.Array  # [batch, key_value_heads, context_length, features]
     values: jax.Array
@@ -34,10 +34,10 @@ class Memory(NamedTuple):
 
 
 class LayerCache(NamedTuple):
-    """What a block keeps of the prefix and of the slots so far."""
+    """The key-value caches of one block."""
 
-    places: Places
-    memory: Memory | None
+    kv: KVCache
+    cross: CrossAttentionKV | None
 
 
 class Initial(NamedTuple):
@@ -118,8 +118,8 @@ class Block(nn.Module):
         """Slots t, t + 1, ... `[batch, slots, width]` -> the same, and the cache after them."""
         query, *new = self.project(x)
         query, key = (rotate(y, rotation) for y in (query, new[0]))
-        attended, places = pattern.extend(query, Places(key, new[1]), cache.places, prefix, t)
-        return self.update(x, attended, cache.memory), LayerCache(places, cache.memory)
+        attended, kv = pattern.extend(query, KVCache(key, new[1]), cache.kv, prefix, t)
+        return self.update(x, attended, cache.cross), LayerCache(kv, cache.cross)
 
     def begin(self, x: jax.Array, mask: jax.Array, slots: int) -> tuple[jax.Array, LayerCache]:
         """The cache before the first slot, with a context.
@@ -135,16 +135,16 @@ class Block(nn.Module):
         """
         empty = self.empty(len(x), slots, x.dtype)
         if self.cross_attention:
-            return x, LayerCache(empty, Memory(*self.project_context(x), mask))
+            return x, LayerCache(empty, CrossAttentionKV(*self.project_context(x), mask))
         query, key, value = self.project(x)
         x = self.update(x, attend(query, key, value, mask[:, None]), None)
-        return x, LayerCache(join(Places(key, value), empty), None)
+        return x, LayerCache(join(KVCache(key, value), empty), None)
 
-    def empty(self, batch: int, slots: int, dtype: Any) -> Places:
+    def empty(self, batch: int, slots: int, dtype: Any) -> KVCache:
         """Keys and values of so many slots, all zero."""
         shared = self.key_value_heads or self.heads
         sizes = (self.query_width or self.width) // self.heads, self.width // self.heads
-        return Places(*(jnp.zeros((batch, shared, slots, size), dtype) for size in sizes))
+        return KVCache(*(jnp.zeros((batch, shared, slots, size), dtype) for size in sizes))
 
     def project(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """`[batch, slots, width]` -> queries, keys, values `[batch, heads, slots, features]`."""
@@ -157,18 +157,20 @@ class Block(nn.Module):
         key, value = jnp.split(self.cross_key_value(vectors), [self.splits[1] - self.splits[0]], -1)
         return self._key_value(key, value)
 
-    def update(self, x: jax.Array, attended: jax.Array, memory: Memory | None) -> jax.Array:
+    def update(
+        self, x: jax.Array, attended: jax.Array, cross: CrossAttentionKV | None
+    ) -> jax.Array:
         """Adds to `[batch, slots, width]` what was attended to, and all that follows in the block.
 
         Args:
           x: the residual stream.
           attended: `[batch, heads, slots, features]`.
-          memory: what cross-attention looks at.
+          cross: the keys and values of cross-attention; None without it.
         """
         x = self._add(self.attention_norm, x, dense_2d(self.attention_out, merge(attended)))
-        if memory is not None:
+        if cross is not None:
             query = self._query(dense_2d(self.cross_query, self._before(self.cross_norm, x)))
-            crossed = attend(query, memory.keys, memory.values, memory.mask[:, None])
+            crossed = attend(query, cross.keys, cross.values, cross.mask[:, None])
             x = self._add(self.cross_norm, x, dense_2d(self.cross_out, merge(crossed)))
         added = self.feed_forward(self._before(self.feed_forward_norm, x))
         return self._add(self.feed_forward_norm, x, added)
@@ -193,7 +195,7 @@ class Block(nn.Module):
         return (self.key_norm(key) if self.qk_norm else key), value
 
 
-class Stage(nn.Module):
+class ScannedBlocks(nn.Module):
     """Blocks that follow each other: what is scanned."""
 
     blocks: Sequence[Block]
@@ -297,7 +299,7 @@ class DecoderOnly(SequenceConditional):
             parent=None,
         )
         if self.scan_layers:
-            self.stage = Stage([block.clone() for _ in range(self.period)])
+            self.stage = ScannedBlocks([block.clone() for _ in range(self.period)])
         else:
             self.blocks = [block.clone() for _ in range(self.layers)]
         self.readout_norm = norm(self.norm, self.norm_epsilon)
@@ -314,7 +316,7 @@ class DecoderOnly(SequenceConditional):
             start = jnp.broadcast_to(self.start, (len(blank), self.width))
 
         def begin(block: Block, pattern: Pattern, x: jax.Array, _: Any) -> Any:
-            slots = pattern.places(ordering.length)
+            slots = pattern.cache_length(ordering.length)
             if mask.shape[1] == 0:
                 return x, LayerCache(block.empty(len(x), slots, x.dtype), None)
             return block.begin(x, mask, slots)
@@ -346,25 +348,25 @@ class DecoderOnly(SequenceConditional):
             x if self.post_norm else self.readout_norm(x), features
         )
 
-    def visible(self, ordering: Ordering) -> np.ndarray:
+    def dependency_mask(self, ordering: Ordering) -> np.ndarray:
         """A slot reaches those that its layers' patterns lead back to, one after the other.
 
         Slot s holds step s - 1, so that step s is visible where slot s + 1 is reached.
         """
         return np.pad(self._reached(ordering)[:, 1:], ((0, 0), (0, 1)))
 
-    def reads(self, ordering: Ordering, context_length: int) -> np.ndarray:
+    def context_dependency_mask(self, ordering: Ordering, context_length: int) -> np.ndarray:
         """All of the prefix; a vector at the start where that slot is reached."""
-        reads = super().reads(ordering, context_length)
+        mask = super().context_dependency_mask(ordering, context_length)
         if self.context_start:
-            reads[:, 0] = self._reached(ordering)[:, 0]
-        return reads
+            mask[:, 0] = self._reached(ordering)[:, 0]
+        return mask
 
     def _reached(self, ordering: Ordering) -> np.ndarray:
         """`[length, length]` booleans: whether slot t (row) depends on slot s (column)."""
         length = ordering.length
         t, s = np.ogrid[:length, :length]
-        patterns = [np.asarray(pattern.sees(t, s)) for pattern in self.patterns(ordering)]
+        patterns = [np.asarray(pattern.mask(t, s)) for pattern in self.patterns(ordering)]
         reached = np.eye(length)
         for layer in range(self.layers):
             reached = (patterns[layer % len(patterns)] @ reached > 0).astype(float)
@@ -469,7 +471,7 @@ class Transformer(DecoderOnly):
     window: int = 0
 
     def patterns(self, ordering: Ordering) -> tuple[Pattern, ...]:
-        return (Window(self.window) if self.window else Causal(),)
+        return (SlidingWindow(self.window) if self.window else Causal(),)
 
     def check(self, ordering: Ordering) -> None:
         super().check(ordering)

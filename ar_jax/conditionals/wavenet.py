@@ -133,12 +133,12 @@ class WaveNet(SequenceConditional):
         hidden = nn.relu(dense_2d(self.head, nn.relu(skips)))
         return (first, extended), self.readout(hidden, features)
 
-    def visible(self, ordering: Ordering) -> np.ndarray:
+    def dependency_mask(self, ordering: Ordering) -> np.ndarray:
         return band(reach(self.kernel, (1, *self._dilations)), ordering.length, shift=1)
 
-    def reads(self, ordering: Ordering, context_length: int) -> np.ndarray:
+    def context_dependency_mask(self, ordering: Ordering, context_length: int) -> np.ndarray:
         if not self.local or context_length == 0:
-            return super().reads(ordering, context_length)
+            return super().context_dependency_mask(ordering, context_length)
         span = np.arange(ordering.length) // -(-ordering.length // context_length)
         gates = band(reach(self.kernel, self._dilations[1:]), ordering.length)
         return gates @ (span[:, None] == np.arange(context_length))

@@ -19,7 +19,7 @@ from ar_jax.data.tables import continuous_columns, group_fold, spread_over_resol
 from ar_jax.data.tfds import tfds_images, tfds_stored_images, tfds_text
 from ar_jax.data.tokenizers import BPE, Bytes, Characters, Tokenizer, prompts
 from ar_jax.data.transforms import (
-    Transform,
+    EventTransform,
     binarise,
     dequantise,
     grey_levels,
@@ -35,10 +35,10 @@ __all__ = [
     "Characters",
     "Chunks",
     "EvaluationBatches",
+    "EventTransform",
     "Source",
     "Splits",
     "Tokenizer",
-    "Transform",
     "binarise",
     "contiguous_split",
     "continuous_columns",

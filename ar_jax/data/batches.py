@@ -13,11 +13,11 @@ import numpy as np
 
 from ar_jax.checks import check_positive
 from ar_jax.data.sources import Source
-from ar_jax.data.transforms import Transform, unchanged
+from ar_jax.data.transforms import EventTransform, unchanged
 
 
 def training_batches(
-    source: Source, batch_size: int, seed: int = 0, transform: Transform = unchanged
+    source: Source, batch_size: int, seed: int = 0, transform: EventTransform = unchanged
 ) -> grain.MapDataset[Any]:
     """An endless shuffled stream: the batch of a step is a function of (seed, step).
 

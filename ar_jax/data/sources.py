@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from ar_jax.checks import check_positive, largest
-from ar_jax.data.transforms import Transform
+from ar_jax.data.transforms import EventTransform
 
 Part = TypeVar("Part", bound=Sized)
 Other = TypeVar("Other", bound=Sized)
@@ -56,7 +56,7 @@ class Arrays:
         x = {"x": self.x[rows]}
         return x if self.y is None else x | {"y": jax.tree.map(lambda y: y[rows], self.y)}
 
-    def transformed(self, transform: Transform, seed: int) -> "Arrays":
+    def transformed(self, transform: EventTransform, seed: int) -> "Arrays":
         """These examples with a transform's randomness drawn once and for all."""
         return Arrays(transform(self.x, np.random.default_rng(seed)), self.y)
 

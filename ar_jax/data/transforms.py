@@ -7,7 +7,7 @@ import numpy as np
 from ar_jax.checks import check_integers
 from ar_jax.math.mu_law import compress, expand
 
-Transform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
+EventTransform = Callable[[np.ndarray, np.random.Generator], np.ndarray]
 """`[batch, *event]` and the randomness of this batch -> `[batch, *event]`."""
 
 

@@ -13,9 +13,10 @@ from ar_jax.conditionals.base import Conditional, check_follows
 from ar_jax.contexts import Condition, Context, Nothing, map_condition
 from ar_jax.decoding import Sampler
 from ar_jax.flows.transforms import Transform
-from ar_jax.heads.base import Head, widen
+from ar_jax.heads.base import Head
 from ar_jax.heads.gaussian import GaussianMixture
 from ar_jax.heads.support import Reals
+from ar_jax.math.precision import at_least_float32
 from ar_jax.models.autoregressive import Array
 from ar_jax.nn.context import ContextVectors
 from ar_jax.orderings import Ordering
@@ -110,7 +111,9 @@ class Bijection(nn.Module):
 
     def _parameters(self, features: jax.Array) -> jax.Array:
         """`[..., features]` -> `[..., block_size, parameters]`."""
-        return widen(features).reshape(*features.shape[:-1], -1, self.layer.transform.parameters)
+        return at_least_float32(features).reshape(
+            *features.shape[:-1], -1, self.layer.transform.parameters
+        )
 
     def _seen(self, x: jax.Array) -> jax.Array:
         # The network computes in the dtype of its parameters, so half of them make half precision.
@@ -245,7 +248,7 @@ class Flow(nn.Module, ABC):
             check_fields(part)
         for layer in self.layers:
             check_follows(layer.conditional, layer.ordering)
-            if layer.ordering.width > 1:
+            if layer.ordering.cells_per_step > 1:
                 raise ValueError(f"ordering: expected one cell to a step, got {layer.ordering}")
             layer.transform.check()
         if self.context.of_steps:

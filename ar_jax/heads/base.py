@@ -5,16 +5,16 @@ from typing import Any, ClassVar, Protocol
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import DTypeLike
 
 from ar_jax.checks import is_concrete
 from ar_jax.heads.support import Support
+from ar_jax.math.precision import at_least_float32
 
 
-class Sampler(Protocol):
-    """What a head asks of a sampler (see `ar_jax.Sampler`)."""
+class ValueSampler(Protocol):
+    """Draws a value from its log-probabilities; `ar_jax.Sampler` is one."""
 
     @property
     def temperature(self) -> Any:
@@ -38,8 +38,8 @@ class Head(nn.Module, ABC):
     for most heads they are the parameters of the distribution.
     """
 
-    looks_back: ClassVar[bool] = False
-    """Whether the step before decides something about a step (see `after`)."""
+    depends_on_previous: ClassVar[bool] = False
+    """Whether the distribution of a step also depends on the value before it (see `after`)."""
 
     @abstractmethod
     def features(self, block_size: int) -> int:
@@ -64,7 +64,7 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def sample(
-        self, features: jax.Array, keys: jax.Array, sampler: Sampler
+        self, features: jax.Array, keys: jax.Array, sampler: ValueSampler
     ) -> tuple[jax.Array, jax.Array]:
         """Draws a step.
 
@@ -115,7 +115,7 @@ class Head(nn.Module, ABC):
     def check_block(self, block_size: int) -> None:
         """Raises ValueError when a step of this many variables does not fit."""
 
-    def check_sampler(self, sampler: Sampler) -> None:
+    def check_sampler(self, sampler: ValueSampler) -> None:
         """Raises ValueError when this head cannot be sampled so."""
 
 
@@ -133,7 +133,7 @@ class Family(Head):
 
     @abstractmethod
     def draw(
-        self, parameters: jax.Array, keys: jax.Array, sampler: Sampler
+        self, parameters: jax.Array, keys: jax.Array, sampler: ValueSampler
     ) -> tuple[jax.Array, jax.Array]:
         """Values and their log-densities, both `[batch, block_size]`.
 
@@ -147,17 +147,12 @@ class Family(Head):
         return block_size * self.parameters
 
     def log_prob(self, features: jax.Array, value: jax.Array) -> jax.Array:
-        parameters = widen(features).reshape(*value.shape, self.parameters)
+        parameters = at_least_float32(features).reshape(*value.shape, self.parameters)
         return self.log_density(parameters, value).sum(axis=-1)
 
     def sample(
-        self, features: jax.Array, keys: jax.Array, sampler: Sampler
+        self, features: jax.Array, keys: jax.Array, sampler: ValueSampler
     ) -> tuple[jax.Array, jax.Array]:
-        parameters = widen(features).reshape(len(features), -1, self.parameters)
+        parameters = at_least_float32(features).reshape(len(features), -1, self.parameters)
         value, log_density = self.draw(parameters, keys, sampler)
         return value, log_density.sum(axis=-1)
-
-
-def widen(x: jax.Array) -> jax.Array:
-    """To float32 at least: likelihoods are not computed in half precision."""
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))

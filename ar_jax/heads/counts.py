@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from ar_jax.heads.base import Family, Sampler
+from ar_jax.heads.base import Family, ValueSampler
 from ar_jax.heads.mixture import check_untruncated
 from ar_jax.heads.support import Integers, Support
 
@@ -41,7 +41,7 @@ class Counts(Family):
         return jnp.log1p(possible.astype(jnp.result_type(float)))
 
     def draw(
-        self, parameters: jax.Array, keys: jax.Array, sampler: Sampler
+        self, parameters: jax.Array, keys: jax.Array, sampler: ValueSampler
     ) -> tuple[jax.Array, jax.Array]:
         keys = jax.vmap(jax.random.split)(keys)  # [batch, 2]
         drawn, mode = jax.vmap(self.draw_exactly)(parameters, keys[:, 0]), self.mode(parameters)
@@ -61,7 +61,7 @@ class Counts(Family):
     def support(self, block_size: int) -> tuple[Support, ...]:
         return (Integers(),) * block_size
 
-    def check_sampler(self, sampler: Sampler) -> None:
+    def check_sampler(self, sampler: ValueSampler) -> None:
         check_untruncated(self, sampler)
 
 

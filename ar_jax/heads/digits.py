@@ -7,9 +7,10 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ar_jax.checks import check_levels, check_positive
-from ar_jax.heads.base import Head, Sampler, widen
+from ar_jax.heads.base import Head, ValueSampler
 from ar_jax.heads.logistic import log_interval
 from ar_jax.heads.support import Integers, Support
+from ar_jax.math.precision import at_least_float32
 
 
 class _Mixture(NamedTuple):
@@ -74,7 +75,7 @@ class LogisticDigits(Head):
         return pairs.reshape(*value.shape, self.base)
 
     def sample(
-        self, features: jax.Array, keys: jax.Array, sampler: Sampler
+        self, features: jax.Array, keys: jax.Array, sampler: ValueSampler
     ) -> tuple[jax.Array, jax.Array]:
         mixture = self._mixture(features)
         keys = jax.vmap(jax.random.split)(keys)  # [batch, 2]
@@ -84,7 +85,9 @@ class LogisticDigits(Head):
         return value, self.log_prob(features, value)
 
     def _mixture(self, features: jax.Array) -> _Mixture:
-        parameters = widen(features).reshape(*features.shape[:-1], -1, self.components, 3)
+        parameters = at_least_float32(features).reshape(
+            *features.shape[:-1], -1, self.components, 3
+        )
         logits, means, log_scales = jnp.moveaxis(parameters, -1, 0)
         # The bounds keep a scale and its inverse in range; no bin is narrow or wide enough to care.
         precisions = jnp.exp(-jnp.clip(log_scales, -20.0, 20.0))

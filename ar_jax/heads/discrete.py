@@ -9,9 +9,10 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ar_jax.checks import check_levels, check_positive
-from ar_jax.heads.base import Family, Sampler, widen
+from ar_jax.heads.base import Family, ValueSampler
 from ar_jax.heads.support import Integers, Support
 from ar_jax.math.mu_law import expand
+from ar_jax.math.precision import at_least_float32
 
 
 class Discrete(Family):
@@ -28,7 +29,7 @@ class Discrete(Family):
           features: `[..., features]`.
           value: `[..., block_size]`, the step; independent variables do not look at it.
         """
-        return self.log_masses(widen(features).reshape(*value.shape, self.parameters))
+        return self.log_masses(at_least_float32(features).reshape(*value.shape, self.parameters))
 
     def log_density(self, parameters: jax.Array, value: jax.Array) -> jax.Array:
         log_pmf = self.log_masses(parameters)
@@ -36,7 +37,7 @@ class Discrete(Family):
         return jnp.where(possible, _look_up(log_pmf, value), -jnp.inf)
 
     def draw(
-        self, parameters: jax.Array, keys: jax.Array, sampler: Sampler
+        self, parameters: jax.Array, keys: jax.Array, sampler: ValueSampler
     ) -> tuple[jax.Array, jax.Array]:
         log_pmf = self.log_masses(parameters)
         value = sampler(keys, log_pmf)

@@ -9,8 +9,9 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from ar_jax.checks import check_integers, check_shape, is_concrete
-from ar_jax.heads.base import Head, Sampler, widen
+from ar_jax.heads.base import Head, ValueSampler
 from ar_jax.heads.support import Integers, Support
+from ar_jax.math.precision import at_least_float32
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class UntilOver:
       over: `[batch]`, booleans.
     """
 
-    sampler: Sampler
+    sampler: ValueSampler
     over: jax.Array
 
     @property
@@ -67,7 +68,7 @@ class EndOfSequence(Head):
 
     head: Head
 
-    looks_back: ClassVar[bool] = True
+    depends_on_previous: ClassVar[bool] = True
 
     def features(self, block_size: int) -> int:
         return 1 + self.head.features(block_size - 1)
@@ -90,7 +91,7 @@ class EndOfSequence(Head):
         return jnp.where((over == 0) | (over == 1), log_prob, -jnp.inf)
 
     def sample(
-        self, features: jax.Array, keys: jax.Array, sampler: Sampler
+        self, features: jax.Array, keys: jax.Array, sampler: ValueSampler
     ) -> tuple[jax.Array, jax.Array]:
         keys = jax.vmap(jax.random.split)(keys)  # [batch, 2]
         log_going_on, log_over = self._log_pmf(features)
@@ -103,7 +104,7 @@ class EndOfSequence(Head):
 
     def _log_pmf(self, features: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Of going on and of being over, each `[...]` nats."""
-        logit = widen(features[..., 0])
+        logit = at_least_float32(features[..., 0])
         return jax.nn.log_sigmoid(-logit), jax.nn.log_sigmoid(logit)
 
     @staticmethod
@@ -160,9 +161,9 @@ class EndOfSequence(Head):
             raise ValueError(
                 f"block: expected at least 2 variables, the first telling the end, got {block_size}"
             )
-        if self.head.looks_back:
+        if self.head.depends_on_previous:
             raise ValueError(f"head: expected one that does not look back, got {self.head}")
         self.head.check_block(block_size - 1)
 
-    def check_sampler(self, sampler: Sampler) -> None:
+    def check_sampler(self, sampler: ValueSampler) -> None:
         self.head.check_sampler(sampler)

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ar_jax.checks import check_levels, check_positive
-from ar_jax.heads.base import Head, Sampler, widen
+from ar_jax.heads.base import Head, ValueSampler
 from ar_jax.heads.mixture import LocationScaleMixture
 from ar_jax.heads.support import Integers, Support
+from ar_jax.math.precision import at_least_float32
 
 
 class LogisticMixture(LocationScaleMixture):
@@ -119,7 +120,7 @@ class DiscretizedLogisticMixture(Head):
         return jnp.stack(log_pmfs, axis=-2).reshape(*value.shape, self.levels)
 
     def sample(
-        self, features: jax.Array, keys: jax.Array, sampler: Sampler
+        self, features: jax.Array, keys: jax.Array, sampler: ValueSampler
     ) -> tuple[jax.Array, jax.Array]:
         mixture = self._mixture(features)
         log_joint = mixture.log_weights
@@ -138,7 +139,9 @@ class DiscretizedLogisticMixture(Head):
     def _mixture(self, features: jax.Array) -> _Mixture:
         channels = self.channels
         each = self.features(channels) // self.components
-        parameters = widen(features).reshape(*features.shape[:-1], -1, self.components, each)
+        parameters = at_least_float32(features).reshape(
+            *features.shape[:-1], -1, self.components, each
+        )
         logits, means, log_scales, slopes = jnp.split(
             parameters, [1, 1 + channels, 1 + 2 * channels], axis=-1
         )

@@ -9,8 +9,9 @@ import numpy as np
 from jax.typing import DTypeLike
 
 from ar_jax.checks import check_floats, check_positive, is_concrete
-from ar_jax.heads.base import Head, Sampler, widen
+from ar_jax.heads.base import Head, ValueSampler
 from ar_jax.heads.support import Support
+from ar_jax.math.precision import at_least_float32
 
 
 class Mixed(Head):
@@ -52,7 +53,7 @@ class Mixed(Head):
         return jnp.concatenate(encoded, axis=-1)
 
     def log_prob(self, features: jax.Array, value: jax.Array) -> jax.Array:
-        state, log_prob, values = widen(features), jnp.zeros(()), self._split(value)
+        state, log_prob, values = at_least_float32(features), jnp.zeros(()), self._split(value)
         for i, (part, x) in enumerate(zip(self.chain, values, strict=True)):
             log_prob += part.log_prob(self.read[i](state), x)
             state = self._after_part(i, state, x)
@@ -60,9 +61,9 @@ class Mixed(Head):
         return jnp.where(possible, log_prob, -jnp.inf)
 
     def sample(
-        self, features: jax.Array, keys: jax.Array, sampler: Sampler
+        self, features: jax.Array, keys: jax.Array, sampler: ValueSampler
     ) -> tuple[jax.Array, jax.Array]:
-        state, log_prob, values = widen(features), jnp.zeros(len(features)), []
+        state, log_prob, values = at_least_float32(features), jnp.zeros(len(features)), []
         for i, part in enumerate(self.chain):
             own = jax.vmap(jax.random.fold_in, (0, None))(keys, i)
             x, log_part = part.sample(self.read[i](state), own, sampler)
@@ -122,10 +123,10 @@ class Mixed(Head):
             )
         for part, size in zip(self.parts, self._sizes, strict=True):
             check_positive(sizes=size)
-            if part.looks_back:
+            if part.depends_on_previous:
                 raise ValueError(f"parts: expected none that looks back at a step, got {part}")
             part.check_block(size)
 
-    def check_sampler(self, sampler: Sampler) -> None:
+    def check_sampler(self, sampler: ValueSampler) -> None:
         for part in self.parts:
             part.check_sampler(sampler)

@@ -7,8 +7,9 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ar_jax.checks import check_positive
-from ar_jax.heads.base import Head, Sampler, widen
+from ar_jax.heads.base import Head, ValueSampler
 from ar_jax.heads.support import Reals, Support
+from ar_jax.math.precision import at_least_float32
 
 LOG_SCALE = 20.0
 """Logarithms of scales are cut to this on either side, beyond which their gradients are zero: a
@@ -64,7 +65,7 @@ class Mixture(Head):
         return self._log_density(self._mixture(features), groups).sum(axis=-1)
 
     def sample(
-        self, features: jax.Array, keys: jax.Array, sampler: Sampler
+        self, features: jax.Array, keys: jax.Array, sampler: ValueSampler
     ) -> tuple[jax.Array, jax.Array]:
         mixture = self._mixture(features)
         keys = jax.vmap(jax.random.split)(keys)  # [batch, 2]
@@ -88,7 +89,7 @@ class Mixture(Head):
     def _mixture(self, features: jax.Array) -> jax.Array:
         """`[..., groups, components, 1 + numbers]`: logit and numbers of each component."""
         shape = (*features.shape[:-1], -1, 1 + self.numbers, self.components)
-        return widen(features).reshape(shape).swapaxes(-1, -2)
+        return at_least_float32(features).reshape(shape).swapaxes(-1, -2)
 
     def _log_density(self, mixture: jax.Array, value: jax.Array) -> jax.Array:
         """`[..., components, 1 + numbers]` and `[..., group]` -> `[...]` nats."""
@@ -110,7 +111,7 @@ class Mixture(Head):
                 f"component, got {block_size}"
             )
 
-    def check_sampler(self, sampler: Sampler) -> None:
+    def check_sampler(self, sampler: ValueSampler) -> None:
         check_untruncated(self, sampler)
 
 
@@ -155,7 +156,7 @@ class LocationScaleMixture(Mixture):
         return mean, jnp.clip(log_scale, -LOG_SCALE, LOG_SCALE), shape
 
 
-def check_untruncated(head: Head, sampler: Sampler) -> None:
+def check_untruncated(head: Head, sampler: ValueSampler) -> None:
     """Raises ValueError for a sampler that cuts a list of values, of which the head has none."""
     if sampler.truncates:
         raise ValueError(

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.typing import DTypeLike
 
-from ar_jax.heads.base import Head, Sampler
+from ar_jax.heads.base import Head, ValueSampler
 from ar_jax.heads.support import Support
 
 
@@ -44,7 +44,7 @@ class Nested(Head):
         )
 
     def sample(
-        self, features: jax.Array, keys: jax.Array, sampler: Sampler
+        self, features: jax.Array, keys: jax.Array, sampler: ValueSampler
     ) -> tuple[jax.Array, jax.Array]:
         event, log_prob = self._model.decode(keys, features, sampler)
         return event.reshape(len(features), -1), log_prob
@@ -72,5 +72,5 @@ class Nested(Head):
                 f"got {block_size}"
             )
 
-    def check_sampler(self, sampler: Sampler) -> None:
+    def check_sampler(self, sampler: ValueSampler) -> None:
         self._model.head.check_sampler(sampler)

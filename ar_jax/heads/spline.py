@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax.typing import DTypeLike
 
 from ar_jax.checks import check_positive
-from ar_jax.heads.base import Family, Sampler
+from ar_jax.heads.base import Family, ValueSampler
 from ar_jax.heads.mixture import LOG_SCALE, check_untruncated
 from ar_jax.heads.support import Reals, Support
 from ar_jax.math.splines import inverse_rational_quadratic, knots_of, rational_quadratic
@@ -47,7 +47,7 @@ class NeuralSpline(Family):
         return jax.nn.log_sigmoid(u) + jax.nn.log_sigmoid(-u) + log_slope - log_scale
 
     def draw(
-        self, parameters: jax.Array, keys: jax.Array, sampler: Sampler
+        self, parameters: jax.Array, keys: jax.Array, sampler: ValueSampler
     ) -> tuple[jax.Array, jax.Array]:
         mean, log_scale, spline = _parts(parameters)
         u = jax.vmap(lambda key, x: jax.random.logistic(key, x.shape, x.dtype))(keys, mean)
@@ -83,7 +83,7 @@ class NeuralSpline(Family):
         if not 0 < self.bound < math.inf:
             raise ValueError(f"bound: expected above 0 and finite, got {self.bound}")
 
-    def check_sampler(self, sampler: Sampler) -> None:
+    def check_sampler(self, sampler: ValueSampler) -> None:
         check_untruncated(self, sampler)
 
 

@@ -312,7 +312,7 @@ def check_drawn(values: jax.Array, log_prob: jax.Array) -> None:
 
 def listed_values(model: Model) -> int:
     """How many values a variable has; raises ValueError when these or the steps are others."""
-    head, one_cell = model.head, model.ordering.width == 1
+    head, one_cell = model.head, model.ordering.cells_per_step == 1
     listed = isinstance(head, Discrete | DiscretizedLogisticMixture)
     if not (isinstance(model, AutoregressiveModel) and listed and one_cell):
         raise ValueError(

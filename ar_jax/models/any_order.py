@@ -115,7 +115,7 @@ class AnyOrderModel(AutoregressiveModel):
                 "conditional: expected a Transformer with FromTo positions, or a "
                 f"MaskedTransformer, to follow any order, got {type(self.conditional).__name__}"
             )
-        if self.head.looks_back:
+        if self.head.depends_on_previous:
             raise ValueError(
                 f"head: {type(self.head).__name__} looks back at the step before, which in any "
                 "order is another one each time"

@@ -160,7 +160,7 @@ class AutoregressiveModel(nn.Module):
     ) -> tuple[Cache, jax.Array, jax.Array]:
         """Draws step t: cache, values `[batch, step_size]`, their log-probability `[batch]`."""
         cache, features = self.step(cache, previous, t)
-        batch, width = len(features), self.ordering.width
+        batch, width = len(features), self.ordering.cells_per_step
         if width > 1:  # cells of a step have keys of their own
             keys = jax.vmap(lambda key: jax.random.split(key, width))(keys).ravel()
         told = guided = features.reshape(batch * width, -1)
@@ -241,7 +241,7 @@ class AutoregressiveModel(nn.Module):
 
     @property
     def _features(self) -> int:
-        return self.ordering.width * self.head.features(self.ordering.block_size)
+        return self.ordering.cells_per_step * self.head.features(self.ordering.block_size)
 
     def check(self, x: Any, condition: Any = None) -> None:
         """Raises ValueError when the parts do not fit together, or x or y does not fit them."""
@@ -263,7 +263,7 @@ class AutoregressiveModel(nn.Module):
                 f"context: expected steps of one variable for {type(self.context).__name__}, "
                 f"got {self.ordering.block_size}"
             )
-        if self.head.looks_back and not self.ordering.is_chain:
+        if self.head.depends_on_previous and not self.ordering.is_sequential:
             raise ValueError(
                 f"head: {type(self.head).__name__} looks back at the step before, where a Graph "
                 "asks for one that depends on the features only"

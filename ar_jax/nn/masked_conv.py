@@ -13,8 +13,8 @@ from ar_jax.orderings import Ordering
 View = Literal["before", "above", "left"]
 
 
-class Place(NamedTuple):
-    """Where a step stands in an image.
+class Pixel(NamedTuple):
+    """Coordinates of a step in an image.
 
     Attributes:
       row: of the pixel, a traced scalar or a Python integer as all here.
@@ -29,19 +29,19 @@ class Place(NamedTuple):
     colours: int
 
     @classmethod
-    def of(cls, t: Any, ordering: Ordering) -> "Place":
-        """That of step t of an ordering with a grid."""
+    def of(cls, t: Any, ordering: Ordering) -> "Pixel":
+        """The coordinates of step t of an ordering with a grid."""
         assert ordering.grid is not None
         width, colours = ordering.grid[1], ordering.channels
         return cls(t // colours // width, t // colours % width, t % colours, colours)
 
-    def part(self, x: jax.Array) -> jax.Array:
-        """The colour's group: `[..., features]` -> `[..., features / colours]`."""
+    def get_group(self, x: jax.Array) -> jax.Array:
+        """The channels of the step's colour: `[..., features]` -> `[..., features / colours]`."""
         size = x.shape[-1] // self.colours
         return jax.lax.dynamic_slice_in_dim(x, self.colour * size, size, axis=-1)
 
-    def put(self, x: jax.Array, part: jax.Array) -> jax.Array:
-        """Sets the colour's group: `[..., features]` -> the same."""
+    def set_group(self, x: jax.Array, part: jax.Array) -> jax.Array:
+        """Sets the channels of the step's colour: `[..., features]` -> the same."""
         return jax.lax.dynamic_update_slice_in_dim(x, part, self.colour * part.shape[-1], axis=-1)
 
 
@@ -79,10 +79,10 @@ class PixelDense(nn.Module):
         kernel, bias = self._weights(x.shape[-1], colours, earlier)
         return (x.reshape(-1, x.shape[-1]) @ kernel + bias).reshape(*x.shape[:-1], -1)
 
-    def at(self, place: Place, x: jax.Array, earlier: int = 0) -> jax.Array:
+    def step(self, pixel: Pixel, x: jax.Array, earlier: int = 0) -> jax.Array:
         """One colour: `[batch, inputs]` -> `[batch, features / colours]`."""
-        kernel, bias = self._weights(x.shape[-1], place.colours, earlier)
-        return x @ place.part(kernel) + place.part(bias)
+        kernel, bias = self._weights(x.shape[-1], pixel.colours, earlier)
+        return x @ pixel.get_group(kernel) + pixel.get_group(bias)
 
     @nn.compact
     def _weights(self, inputs: int, colours: int, earlier: int) -> tuple[jax.Array, jax.Array]:
@@ -136,38 +136,38 @@ class MaskedConv(nn.Module):
         """A ring of the rows within reach, with the kernel's margin on both sides."""
         return jnp.zeros((batch, self._rows, width + self.kernel - 1, channels), dtype)
 
-    def write(self, rows: jax.Array, x: jax.Array, place: Place) -> jax.Array:
+    def write(self, rows: jax.Array, x: jax.Array, pixel: Pixel) -> jax.Array:
         """Takes pixels of a row into the ring.
 
         Args:
           rows: the ring.
-          x: `[batch, pixels, channels / colours]`, of the place's colour.
-          place: of the first pixel. The one before the image, a zero, goes where zeros are read.
+          x: `[batch, pixels, channels / colours]`, of the pixel's colour.
+          pixel: the first of them. The one before the image, a zero, goes where zeros are read.
         """
-        column, channel = place.column + self.kernel // 2, place.colour * x.shape[-1]
-        start = (0, place.row % self._rows, column, channel)
+        column, channel = pixel.column + self.kernel // 2, pixel.colour * x.shape[-1]
+        start = (0, pixel.row % self._rows, column, channel)
         return jax.lax.dynamic_update_slice(rows, x[:, None], start)
 
-    def at(self, place: Place, rows: jax.Array) -> jax.Array:
+    def step(self, pixel: Pixel, rows: jax.Array) -> jax.Array:
         """One step, from the ring: `[batch, features / colours]`."""
-        window = jax.lax.dynamic_slice_in_dim(rows, place.column, self.kernel, axis=2)
-        count, before = self._taps(place.colours)
-        taps = self._in_order(window, place).reshape(len(rows), -1)
+        window = jax.lax.dynamic_slice_in_dim(rows, pixel.column, self.kernel, axis=2)
+        count, before = self._taps(pixel.colours)
+        taps = self._in_order(window, pixel).reshape(len(rows), -1)
         channels = rows.shape[-1]
-        return self.dense.at(place, taps[:, : count * channels], before * channels)
+        return self.dense.step(pixel, taps[:, : count * channels], before * channels)
 
-    def along(self, place: Place, rows: jax.Array) -> jax.Array:
-        """The whole row of the place, from the ring: `[batch, width, features]`."""
-        taps, earlier = self._gather(self._in_order(rows, place), place.colours)
-        return self.dense(taps[:, 0], place.colours, earlier)
+    def row(self, pixel: Pixel, rows: jax.Array) -> jax.Array:
+        """The whole row that the pixel is in, from the ring of rows: `[batch, width, features]`."""
+        taps, earlier = self._gather(self._in_order(rows, pixel), pixel.colours)
+        return self.dense(taps[:, 0], pixel.colours, earlier)
 
     @property
     def _rows(self) -> int:
         return 1 if self.view == "left" else self.kernel // 2 + 1
 
-    def _in_order(self, rows: jax.Array, place: Place) -> jax.Array:
-        """The ring from its oldest row to that of the place."""
-        return rows[:, (place.row + 1 + np.arange(self._rows)) % self._rows]
+    def _in_order(self, rows: jax.Array, pixel: Pixel) -> jax.Array:
+        """The ring from its oldest row to that of the pixel."""
+        return rows[:, (pixel.row + 1 + np.arange(self._rows)) % self._rows]
 
     def _taps(self, colours: int) -> tuple[int, int]:
         """How many taps of the window, in raster order, are seen, and how many came before."""
@@ -210,14 +210,14 @@ class PixelHead(nn.Module):
         """The inputs of the two layers at a pixel, as far as its colours have come."""
         return jnp.zeros((batch, channels), dtype), jnp.zeros((batch, self.channels), dtype)
 
-    def at(
-        self, place: Place, cache: Cache, x: jax.Array, features: int
+    def step(
+        self, pixel: Pixel, cache: Cache, x: jax.Array, features: int
     ) -> tuple[Cache, jax.Array]:
         """One step: `[batch, channels / colours]` -> the cache and `[batch, features]`."""
         inputs, hidden = cache
-        inputs = place.put(inputs, nn.relu(x))
-        hidden = place.put(hidden, nn.relu(self.head.at(place, inputs)))
-        return (inputs, hidden), self._readout(features * place.colours).at(place, hidden)
+        inputs = pixel.set_group(inputs, nn.relu(x))
+        hidden = pixel.set_group(hidden, nn.relu(self.head.step(pixel, inputs)))
+        return (inputs, hidden), self._readout(features * pixel.colours).step(pixel, hidden)
 
     @nn.compact
     def _readout(self, features: int) -> PixelDense:

@@ -64,7 +64,7 @@ def listens(units: np.ndarray, sources: np.ndarray, ordering: Ordering) -> np.nd
 def cell_degrees(ordering: Ordering) -> np.ndarray:
     """`[count]`: the degrees of the cells as sources, in raster order."""
     visits = np.argsort(ordering.order)
-    return visits + (1 if ordering.is_chain else ordering.count)
+    return visits + (1 if ordering.is_sequential else ordering.count)
 
 
 class Inputs(NamedTuple):
@@ -77,7 +77,7 @@ class Inputs(NamedTuple):
     def empty(cls, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> "Inputs":
         """Those before the first step; `blank` `[batch, inputs]` is any step."""
         batch, inputs = blank.shape
-        shape = (batch, ordering.count, inputs // ordering.width)
+        shape = (batch, ordering.count, inputs // ordering.cells_per_step)
         return cls(pool(context), jnp.zeros(shape, blank.dtype))
 
     def extend(self, previous: jax.Array, t: Any, ordering: Ordering) -> "Inputs":
@@ -86,7 +86,7 @@ class Inputs(NamedTuple):
         previous = jnp.where(t == 0, jnp.roll(previous, -1, axis=1), previous)
         slots = jnp.maximum(t - 1, 0) + jnp.arange(previous.shape[1])
         # What fills up a step goes to a cell that there is not.
-        places = np.where(ordering.valid, ordering.slots, ordering.count)
+        places = np.where(ordering.valid, ordering.cell_indices, ordering.count)
         cells = jnp.asarray(places)[slots].ravel()
         previous = previous.reshape(len(previous), len(cells), -1)
         return self._replace(steps=self.steps.at[:, cells].set(previous, mode="drop"))
@@ -119,12 +119,12 @@ def readout(
     Returns:
       `[batch, k, features]`.
     """
-    own = features // ordering.width  # of a cell
+    own = features // ordering.cells_per_step  # of a cell
     degrees = np.argsort(ordering.order).repeat(own)
     layer = masked_dense(module, "readout", degrees, sources, ordering)
     if k == ordering.length:  # all at once: the weights stay where they are
         cells = layer(x).reshape(len(x), -1, own)
-        return cells[:, ordering.slots.ravel()].reshape(len(x), k, features)
+        return cells[:, ordering.cell_indices.ravel()].reshape(len(x), k, features)
 
     def compute(cells: Any) -> jax.Array:
         rows = (cells[:, None] * own + np.arange(own)).ravel()
@@ -134,7 +134,8 @@ def readout(
         return values[:, lookup(np.stack(last), t)].reshape(len(x), k, features)
 
     cells = [
-        ordering.slots[i : i + k][ordering.valid[i : i + k]] for i in range(ordering.length + 1 - k)
+        ordering.cell_indices[i : i + k][ordering.valid[i : i + k]]
+        for i in range(ordering.length + 1 - k)
     ]
     return by_size(compute, cells, t)
 

@@ -119,7 +119,7 @@ class TransposedConv(nn.Module):
         return y.reshape(batch, 2 * height, 2 * width, -1) + self.bias
 
 
-class BlockCache(NamedTuple):
+class GatedBlockCache(NamedTuple):
     """What a gated block keeps while decoding."""
 
     first: jax.Array  # a ring of rows
@@ -167,22 +167,24 @@ class GatedBlock(nn.Module):
         inside = self._join(self.first(self._activate(x)), aux)
         return x + gate(self.second(inside) + bias[:, None, None])
 
-    def init_cache(self, batch: int, width: int, dtype: Any, context: ContextVectors) -> BlockCache:
+    def init_cache(
+        self, batch: int, width: int, dtype: Any, context: ContextVectors
+    ) -> GatedBlockCache:
         """The rings before the first row, and the context's bias."""
         channels = self.channels * (2 if self.activation == "concat_elu" else 1)
-        return BlockCache(
+        return GatedBlockCache(
             self.first.init_rows(batch, width, channels, dtype),
             self.second.init_rows(batch, width, channels, dtype),
             self.context_bias(context),
         )
 
     def step(
-        self, cache: BlockCache, x: jax.Array, aux: jax.Array | None, slot: Any, column: Any
-    ) -> tuple[BlockCache, jax.Array]:
+        self, cache: GatedBlockCache, x: jax.Array, aux: jax.Array | None, slot: Any, column: Any
+    ) -> tuple[GatedBlockCache, jax.Array]:
         """Some columns of a row `[batch, columns, channels]`, as in `ShiftedConv.step`."""
         first, y = self.first.step(cache.first, self._activate(x), slot, column)
         second, y = self.second.step(cache.second, self._join(y, aux), slot, column)
-        return BlockCache(first, second, cache.bias), x + gate(y + cache.bias[:, None])
+        return GatedBlockCache(first, second, cache.bias), x + gate(y + cache.bias[:, None])
 
     def _join(self, x: jax.Array, aux: jax.Array | None) -> jax.Array:
         if aux is not None:

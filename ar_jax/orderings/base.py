@@ -55,29 +55,29 @@ class Ordering(ABC):
         """`[count]`: the raster numbers of the cells, in the order of their visits."""
 
     @property
-    def slots(self) -> np.ndarray:
-        """`[length, width]`: the raster numbers of the cells that each step visits.
+    def cell_indices(self) -> np.ndarray:
+        """`[length, cells_per_step]`: the raster indices of the cells that each step visits.
 
-        A step of fewer than `width` cells repeats its last one, which counts once (see `valid`).
+        A step of fewer cells repeats its last one, which counts once (see `valid`).
         """
         return self.order[:, None]
 
     @property
     def valid(self) -> np.ndarray:
-        """`[length, width]` booleans: which of the slots count."""
-        return np.ones((self.length, self.width), bool)
+        """`[length, cells_per_step]` booleans: which of the `cell_indices` count."""
+        return np.ones((self.length, self.cells_per_step), bool)
 
     @property
-    def before(self) -> np.ndarray:
-        """`[count, count]` booleans: on which cells (column) each cell (row) may depend.
+    def causal_mask(self) -> np.ndarray:
+        """The causal mask `[count, count]`: on which cells (column) each cell (row) may depend.
 
         Both in the order of visits. By default on all that came before.
         """
         return np.tri(self.count, k=-1, dtype=bool)
 
     @property
-    def is_chain(self) -> bool:
-        """Whether each cell may depend on all that came before it."""
+    def is_sequential(self) -> bool:
+        """Whether each cell may depend on all earlier ones, as in every ordering but a `Graph`."""
         return True
 
     @property
@@ -110,8 +110,8 @@ class Ordering(ABC):
         return self.count
 
     @property
-    def width(self) -> int:
-        """The most cells of one step."""
+    def cells_per_step(self) -> int:
+        """The number of cells in one step; in a `Graph` that of the widest level."""
         return 1
 
     @property
@@ -122,7 +122,7 @@ class Ordering(ABC):
     @property
     def step_size(self) -> int:
         """The number of variables in one step, those that fill it up included."""
-        return self.width * self.block_size
+        return self.cells_per_step * self.block_size
 
     @cached_property
     def coordinates(self) -> np.ndarray:
@@ -135,12 +135,12 @@ class Ordering(ABC):
         split = [n for pair in zip(self.cells, self.block, strict=True) for n in pair]
         x = event.reshape(-1, *split)  # [batch, cells_0, block_0, cells_1, block_1, ...]
         x = x.transpose(0, *range(1, 2 * axes, 2), *range(2, 2 * axes + 1, 2))
-        visited = x.reshape(-1, self.count, self.block_size)[:, self.slots.ravel()]
+        visited = x.reshape(-1, self.count, self.block_size)[:, self.cell_indices.ravel()]
         return visited.reshape(-1, self.length, self.step_size)
 
     def by_cell(self, steps: Array) -> Array:
-        """What is of steps `[..., any]`, of each of their cells: `[..., width, any]`."""
-        return steps.reshape(*steps.shape[:-1], self.width, -1)
+        """What is of steps `[..., any]`, of each of their cells: `[..., cells_per_step, any]`."""
+        return steps.reshape(*steps.shape[:-1], self.cells_per_step, -1)
 
     def to_event(self, steps: Array) -> Array:
         """`[batch, length, step_size]` -> `[batch, *event]`, the inverse of `to_steps`."""

@@ -117,23 +117,23 @@ class Graph(Ordering):
         return np.concatenate(self.levels)
 
     @property
-    def slots(self) -> np.ndarray:
-        filled = [level + level[-1:] * (self.width - len(level)) for level in self.levels]
+    def cell_indices(self) -> np.ndarray:
+        filled = [level + level[-1:] * (self.cells_per_step - len(level)) for level in self.levels]
         return np.array(filled)
 
     @property
     def valid(self) -> np.ndarray:
-        return np.arange(self.width) < np.array([[len(level)] for level in self.levels])
+        return np.arange(self.cells_per_step) < np.array([[len(level)] for level in self.levels])
 
     @property
-    def before(self) -> np.ndarray:
+    def causal_mask(self) -> np.ndarray:
         depends = np.zeros((self.count, self.count), bool)
         for cell, parents in enumerate(self.parents):
             depends[cell, list(parents)] = True
         return depends[np.ix_(self.order, self.order)]
 
     @property
-    def is_chain(self) -> bool:
+    def is_sequential(self) -> bool:
         return False
 
     @cached_property
@@ -143,7 +143,7 @@ class Graph(Ordering):
         The sets are the parents of each cell, in the order of visits, and after these the cells
         themselves, one by one.
         """
-        sets = np.concatenate([self.before, np.eye(self.count, dtype=bool)])
+        sets = np.concatenate([self.causal_mask, np.eye(self.count, dtype=bool)])
         missing = (~sets).astype(np.float32) @ sets.T.astype(np.float32)  # how many cells
         return missing == 0
 
@@ -153,7 +153,7 @@ class Graph(Ordering):
         return len(self.levels)
 
     @property
-    def width(self) -> int:
+    def cells_per_step(self) -> int:
         return max(map(len, self.levels))
 
 

@@ -22,7 +22,7 @@ def check_conditional(
     inputs: int = 2,
     features: int = 3,
 ) -> None:
-    """Features depend on exactly the steps that `visible` names, and decoding computes the same.
+    """Checks that features depend on what `dependency_mask` says, and that decoding agrees.
 
     Args:
       conditional: any.
@@ -32,8 +32,8 @@ def check_conditional(
       features: how many are asked for of each cell.
     """
     rng = np.random.default_rng(0)
-    steps = rng.normal(size=(3, ordering.length, ordering.width * inputs))
-    features *= ordering.width
+    steps = rng.normal(size=(3, ordering.length, ordering.cells_per_step * inputs))
+    features *= ordering.cells_per_step
     vectors = rng.normal(size=(3, context_length, 4))
     mask = np.tile(np.arange(context_length) < max(context_length - 1, 1), (3, 1))
     context = (vectors, mask)
@@ -67,17 +67,17 @@ def _check_dependence(
         return jax.jacfwd(network, (0, 1), has_aux=True)(*still)
 
     (on_steps, on_context), parallel = _run(derivatives, variables, steps, vectors, mask)
-    length, width, counts = ordering.length, ordering.width, ordering.valid
+    length, width, counts = ordering.length, ordering.cells_per_step, ordering.valid
     nonzero = (on_steps != 0).any(axis=0).reshape(length, width, -1, length, width, inputs)
     sees = nonzero.any(axis=(2, 5))[counts]  # [count, length, width]
     assert not sees[:, ~counts].any(), "what fills up a step is seen by none"
-    visible = conditional.visible(ordering)
+    visible = conditional.dependency_mask(ordering)
     np.testing.assert_array_equal(sees[:, counts], visible, "features depend on what is visible")
     assert not np.triu(visible).any(), "a step sees itself or a later one"
     count = len(mask[0])
     nonzero = (on_context != 0).any(axis=(0, 4)).reshape(length, width, features // width, count)
     told = nonzero.any(axis=2)[counts]  # [count, context_length]
-    expected = conditional.reads(ordering, count) & mask[0]
+    expected = conditional.context_dependency_mask(ordering, count) & mask[0]
     np.testing.assert_array_equal(told, expected, "the context reaches each step, the masked none")
     return parallel
 
@@ -93,9 +93,9 @@ def check_rounding(
       inputs: size of an encoded step.
       features: how many are asked for.
     """
-    shape = (3, ordering.length, ordering.width * inputs)
+    shape = (3, ordering.length, ordering.cells_per_step * inputs)
     steps = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-    features *= ordering.width
+    features *= ordering.cells_per_step
     nothing = np.zeros((3, 0, 4), np.float32), np.zeros((3, 0), bool)
     variables = random_variables(conditional, steps, ordering, nothing, features)
 

@@ -18,11 +18,11 @@ def check_ordering(ordering: Ordering) -> None:
     assert steps.shape == (2, ordering.length, ordering.step_size), "steps have the wrong shape"
     np.testing.assert_array_equal(ordering.to_event(steps), event, "to_event undoes to_steps")
     assert sorted(ordering.order) == list(range(ordering.count)), "a cell comes twice or never"
-    visited = ordering.slots[ordering.valid]
+    visited = ordering.cell_indices[ordering.valid]
     np.testing.assert_array_equal(visited, ordering.order, "steps visit the cells in order")
-    assert not np.triu(ordering.before).any(), "a cell depends on itself or a later one"
+    assert not np.triu(ordering.causal_mask).any(), "a cell depends on itself or a later one"
     step = np.nonzero(ordering.valid)[0]
-    assert not np.any(ordering.before & (step[:, None] == step)), "a step depends on itself"
+    assert not np.any(ordering.causal_mask & (step[:, None] == step)), "a step depends on itself"
     sides = zip(ordering.event, ordering.block, strict=True)
     corners = np.ix_(*[range(0, size, side) for size, side in sides])
     first = event[0][corners][tuple(ordering.coordinates.T)]

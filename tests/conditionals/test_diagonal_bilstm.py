@@ -73,4 +73,4 @@ def test_of_all_that_came_before_only_the_end_of_the_row_above_may_be_missed():
     beyond_first_kernel = column[:, None] < 8 - 3
     missed = end_above & beyond_first_kernel
     assert missed.sum() == 2 * 5
-    np.testing.assert_array_equal(DiagonalBiLSTM().visible(ordering), before & ~missed)
+    np.testing.assert_array_equal(DiagonalBiLSTM().dependency_mask(ordering), before & ~missed)

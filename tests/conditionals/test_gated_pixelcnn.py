@@ -11,7 +11,7 @@ from ar_jax.testing import close, random_variables
 def test_no_spot_within_reach_is_blind():
     """The first layer of 5x5 reaches two away, each of the three after it one further."""
     net = GatedPixelCNN(layers=3, first_kernel=5)
-    visible = net.visible(Raster((8, 13, 1))).reshape(8, 13, 8, 13)
+    visible = net.dependency_mask(Raster((8, 13, 1))).reshape(8, 13, 8, 13)
     reach = 2 + 3
     for row, column in ((0, 0), (3, 12), (6, 6), (7, 4)):
         expected = np.zeros((8, 13), bool)
@@ -24,7 +24,7 @@ def test_no_spot_within_reach_is_blind():
 @pytest.mark.parametrize("colour", [0, 1, 2])
 def test_a_colour_sees_those_before_it_in_its_pixel(colour):
     net = GatedPixelCNN(layers=1, channels=3, first_kernel=3)
-    of_middle = net.visible(Raster((3, 5, 3))).reshape(3, 5, 3, 3, 5, 3)[1, 2, colour]
+    of_middle = net.dependency_mask(Raster((3, 5, 3))).reshape(3, 5, 3, 3, 5, 3)[1, 2, colour]
     for other in range(3):
         expected = np.zeros((3, 5), bool)
         expected[0], expected[1, :2], expected[1, 2] = True, True, other < colour

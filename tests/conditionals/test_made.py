@@ -119,8 +119,8 @@ def test_without_direct_connections_all_is_seen_by_a_unit_for_each_step():
     assert decoding_work(AutoregressiveModel(Raster((3,)), made, Bernoulli())) == (24, 24)
     pixels = Permutation.random((784,))
     wide = MADE(hidden=(8000,), direct=False)
-    np.testing.assert_array_equal(wide.visible(pixels), np.tri(784, k=-1, dtype=bool))
-    seen = MADE(hidden=(5,), direct=False).visible(Raster((6,)))
+    np.testing.assert_array_equal(wide.dependency_mask(pixels), np.tri(784, k=-1, dtype=bool))
+    seen = MADE(hidden=(5,), direct=False).dependency_mask(Raster((6,)))
     # Degrees 0, 1, 2, 3, 4: the last step sees what the one before it does.
     np.testing.assert_array_equal(seen.sum(axis=1), [0, 1, 2, 3, 4, 4])
 

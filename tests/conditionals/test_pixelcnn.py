@@ -16,7 +16,7 @@ def test_pixelcnn_has_the_blind_spot_of_the_paper():
 
     A layer that steps one row up may step one column right, one that stays in its row may not.
     """
-    visible = PixelCNN(blocks=3, first_kernel=3).visible(Raster((7, 9, 1)))
+    visible = PixelCNN(blocks=3, first_kernel=3).dependency_mask(Raster((7, 9, 1)))
     of_middle = visible.reshape(7, 9, 7, 9)[5, 4]
     expected = """
         .........
@@ -32,7 +32,7 @@ def test_pixelcnn_has_the_blind_spot_of_the_paper():
 
 @pytest.mark.parametrize("colour", [0, 1, 2])
 def test_a_colour_sees_those_before_it_in_its_pixel(colour):
-    visible = PixelCNN(blocks=1, channels=3, first_kernel=3).visible(Raster((3, 5, 3)))
+    visible = PixelCNN(blocks=1, channels=3, first_kernel=3).dependency_mask(Raster((3, 5, 3)))
     of_middle = visible.reshape(3, 5, 3, 3, 5, 3)[2, 2, colour]
     for other in range(3):
         expected = f"""

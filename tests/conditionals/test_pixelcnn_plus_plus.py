@@ -115,7 +115,7 @@ def test_it_sees_no_less_to_the_right_than_to_the_left():
     left. In its own row a pixel sees 1 + 4 pixels.
     """
     net = PixelCNNPlusPlus(blocks=1, scales=1)
-    of_middle = net.visible(Raster((10, 15, 1))).reshape(10, 15, 10, 15)[8, 7]
+    of_middle = net.dependency_mask(Raster((10, 15, 1))).reshape(10, 15, 10, 15)[8, 7]
     expected = np.zeros((10, 15), bool)
     expected[1:8, 1:13] = True
     expected[8, 2:7] = True
@@ -169,7 +169,7 @@ def test_it_refuses_what_it_cannot_follow():
 @pytest.mark.parametrize("grid", [(1, 30), (30, 1)])  # longer than two scales reach
 def test_what_lies_beyond_its_scales_is_not_seen(grid):
     ordering, net = Raster((*grid, 1)), PixelCNNPlusPlus(blocks=1, channels=4, scales=2)
-    visible, steps = net.visible(ordering), np.random.default_rng(0).normal(size=(30, 1))
+    visible, steps = net.dependency_mask(ordering), np.random.default_rng(0).normal(size=(30, 1))
     assert not visible[-1].all()
     nothing = np.zeros((1, 0, 1)), np.zeros((1, 0), bool)
     with jax.enable_x64(True):

@@ -5,25 +5,25 @@ import pytest
 
 from ar_jax.conditionals import ImageTransformer, SparseTransformer, Transformer
 from ar_jax.nn.attention import attend, attend_causally
-from ar_jax.nn.patterns import (
+from ar_jax.nn.attention_patterns import (
     Causal,
     Column,
+    KVCache,
     Local,
     LocalImage,
-    Places,
+    SlidingWindow,
     Summaries,
-    Window,
 )  # fmt: skip
 from ar_jax.orderings import Raster
 
 
-def by_loop(query, key, value, sees):
-    """What each slot of each head averages, one after the other: `sees(batch, slot, place)`."""
+def by_loop(query, key, value, mask):
+    """What each slot of each head averages, one after the other: `mask(batch, slot, place)`."""
     batch, heads, slots, size = query.shape
     shared = heads // key.shape[1]
     out = np.zeros((*query.shape[:3], value.shape[-1]))
     for b, h, t in np.ndindex(batch, heads, slots):
-        seen = [s for s in range(key.shape[2]) if sees(b, t, s)]
+        seen = [s for s in range(key.shape[2]) if mask(b, t, s)]
         weights = np.exp(key[b, h // shared, seen] @ query[b, h, t] / np.sqrt(size))
         out[b, h, t] = weights @ value[b, h // shared, seen] / weights.sum()
     return out
@@ -124,7 +124,7 @@ def in_one_rectangle(t, s):  # 2 x 2, one row above and one column at each side,
 
 PATTERNS = {
     Causal(): lambda t, s: s <= t,
-    Window(3): lambda t, s: s in (t - 2, t - 1, t),
+    SlidingWindow(3): lambda t, s: s in (t - 2, t - 1, t),
     Local(3, 2): in_one_block,
     LocalImage(5, (2, 2), (1, 1)): in_one_rectangle,
     Column(4): lambda t, s: s in range(t, -1, -4),
@@ -139,14 +139,14 @@ def test_a_pattern_agrees_with_a_loop_all_at_once_and_in_pieces(pattern, prefix_
     arrays = draw(length, prefix_length + length)
     prefix = np.array([[True, False], [True, True]])[:, :prefix_length]
 
-    def sees(b, t, s):
+    def mask(b, t, s):
         return prefix[b, s] if s < prefix_length else rule(t, s - prefix_length)
 
-    expected = by_loop(*arrays, sees)
+    expected = by_loop(*arrays, mask)
     with jax.enable_x64(True):
         query, key, value = map(jnp.asarray, arrays)
-        slots = prefix_length + pattern.places(length)
-        empty = Places(
+        slots = prefix_length + pattern.cache_length(length)
+        empty = KVCache(
             *(
                 jnp.zeros((2, 2, slots, x.shape[-1]))
                 .at[:, :, :prefix_length]
@@ -156,7 +156,7 @@ def test_a_pattern_agrees_with_a_loop_all_at_once_and_in_pieces(pattern, prefix_
         )
 
         def run(kept, start, stop, t):
-            new = Places(*(x[:, :, prefix_length:][:, :, start:stop] for x in (key, value)))
+            new = KVCache(*(x[:, :, prefix_length:][:, :, start:stop] for x in (key, value)))
             return pattern.extend(query[:, :, start:stop], new, kept, jnp.asarray(prefix), t)
 
         whole, _ = run(empty, 0, length, 0)
@@ -172,14 +172,14 @@ def test_a_pattern_agrees_with_a_loop_all_at_once_and_in_pieces(pattern, prefix_
 def test_two_layers_of_a_sparse_transformer_see_everything(pattern):
     ordering = Raster((5, 6, 1))
     nets = [SparseTransformer(layers=layers, pattern=pattern, summaries=1) for layers in (1, 2)]
-    few, all_of_them = (net.visible(ordering) for net in nets)
+    few, all_of_them = (net.dependency_mask(ordering) for net in nets)
     assert few.sum() < all_of_them.sum()
     np.testing.assert_array_equal(all_of_them, np.tri(30, k=-1, dtype=bool))
 
 
 @pytest.mark.parametrize("layers", [1, 2, 3])
 def test_each_layer_of_a_window_sees_its_size_less_one_further(layers):
-    visible = Transformer(layers=layers, window=4).visible(Raster((20,)))
+    visible = Transformer(layers=layers, window=4).dependency_mask(Raster((20,)))
     t, s = np.ogrid[:20, :20]
     np.testing.assert_array_equal(visible, (s < t) & (t - s <= 3 * layers + 1))
 

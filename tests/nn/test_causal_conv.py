@@ -137,7 +137,7 @@ def test_the_receptive_fields_are_those_of_the_papers():
         (WaveNet(stacks=1), 1025),
         (WaveNet(layers=3, stacks=2), 2 + 2 * 7),
     ):
-        sees = net.visible(Raster((4000,)))[-1]
+        sees = net.dependency_mask(Raster((4000,)))[-1]
         np.testing.assert_array_equal(np.flatnonzero(sees), 3998 - np.arange(field)[::-1])
 
 
@@ -147,13 +147,17 @@ def test_a_field_has_gaps_where_dilations_jump():
 
 def test_local_vectors_are_read_at_their_spans():
     """Spans of ceil(7 / 3) steps; the gates after the first layer look 2 slots back, not 1."""
-    reads = WaveNet(layers=1, stacks=1, local=True).reads(Raster((7,)), 3).astype(int)
+    reads = (
+        WaveNet(layers=1, stacks=1, local=True).context_dependency_mask(Raster((7,)), 3).astype(int)
+    )
     np.testing.assert_array_equal(reads.argmax(axis=1), [0, 0, 0, 1, 1, 1, 2])
     np.testing.assert_array_equal(reads.sum(axis=1), np.ones(7))
-    reads = WaveNet(layers=2, stacks=1, local=True).reads(Raster((7,)), 3).astype(int)
+    reads = (
+        WaveNet(layers=2, stacks=1, local=True).context_dependency_mask(Raster((7,)), 3).astype(int)
+    )
     expected = ["100", "100", "100", "110", "110", "010", "011"]
     assert ["".join(map(str, row)) for row in reads] == expected
-    assert WaveNet().reads(Raster((7,)), 3).all()
+    assert WaveNet().context_dependency_mask(Raster((7,)), 3).all()
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Patterns: which of the slots up to its own each slot attends to, and how that is computed."""
+"""Attention patterns: which earlier positions each position attends to, and how it is computed."""
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -13,31 +13,31 @@ from ar_jax.nn.attention import after_prefix, attend, attend_causally
 from ar_jax.nn.sequence import lookup
 
 
-class Places(NamedTuple):
-    """Keys and values of the prefix and of the slots after it."""
+class KVCache(NamedTuple):
+    """The key-value cache: keys and values of the prefix and of the positions after it."""
 
-    keys: jax.Array  # [batch, key_value_heads, prefix + places, features]
-    values: jax.Array  # [batch, key_value_heads, prefix + places, value_features]
+    keys: jax.Array  # [batch, key_value_heads, prefix + cached, features]
+    values: jax.Array  # [batch, key_value_heads, prefix + cached, value_features]
 
 
 class Pattern(ABC):
-    """Which slots s each slot t attends to, of those up to its own; always to itself.
+    """A causal attention mask over positions, and the KV cache that it needs while decoding.
 
-    The prefix is seen by all.
+    Every position attends to itself, and to the whole prefix.
     """
 
     @abstractmethod
-    def sees(self, t: Any, s: Any) -> Any:
-        """Whether slot t looks at slot s: integers, or arrays of them that broadcast."""
+    def mask(self, t: Any, s: Any) -> Any:
+        """Whether query t attends to key s: integers, or arrays of them that broadcast."""
 
-    def places(self, length: int) -> int:
-        """How many slots are kept while decoding."""
+    def cache_length(self, length: int) -> int:
+        """How many positions the KV cache holds while decoding a sequence of that length."""
         return length
 
     @abstractmethod
     def extend(
-        self, query: jax.Array, new: Places, kept: Places, prefix: jax.Array, t: Any
-    ) -> tuple[jax.Array, Places]:
+        self, query: jax.Array, new: KVCache, kept: KVCache, prefix: jax.Array, t: Any
+    ) -> tuple[jax.Array, KVCache]:
         """Attends from slots t ... t + k - 1.
 
         Args:
@@ -62,12 +62,12 @@ class Causal(Pattern):
     t=3  x x x x
     """
 
-    def sees(self, t: Any, s: Any) -> Any:
+    def mask(self, t: Any, s: Any) -> Any:
         return s <= t
 
     def extend(
-        self, query: jax.Array, new: Places, kept: Places, prefix: jax.Array, t: Any
-    ) -> tuple[jax.Array, Places]:
+        self, query: jax.Array, new: KVCache, kept: KVCache, prefix: jax.Array, t: Any
+    ) -> tuple[jax.Array, KVCache]:
         kept = _write(kept, new, prefix.shape[1] + t)
         return attend_causally(query, kept.keys, kept.values, prefix, t), kept
 
@@ -84,8 +84,8 @@ class Grouped(Pattern):
         """The group of each slot."""
 
     def extend(
-        self, query: jax.Array, new: Places, kept: Places, prefix: jax.Array, t: Any
-    ) -> tuple[jax.Array, Places]:
+        self, query: jax.Array, new: KVCache, kept: KVCache, prefix: jax.Array, t: Any
+    ) -> tuple[jax.Array, KVCache]:
         length = kept.keys.shape[2] - prefix.shape[1]
         kept = _write(kept, new, prefix.shape[1] + t)
         if isinstance(t, int) and t == 0:
@@ -97,7 +97,7 @@ class Grouped(Pattern):
         )
         return attended[:, :, :, 0], kept
 
-    def attend_together(self, query: jax.Array, kept: Places, prefix: jax.Array) -> jax.Array:
+    def attend_together(self, query: jax.Array, kept: KVCache, prefix: jax.Array) -> jax.Array:
         """All of the first slots at once: `[batch, heads, slots, features]` -> the same."""
         slots = query.shape[2]
         members, seen = _groups(self, slots)
@@ -106,7 +106,7 @@ class Grouped(Pattern):
         attended = attended.reshape(*query.shape[:2], members.size, -1)
         return attended[:, :, np.argsort(members, axis=None, kind="stable")[:slots]]
 
-    def _attend(self, query: jax.Array, kept: Places, prefix: jax.Array, t: Any, s: Any) -> Any:
+    def _attend(self, query: jax.Array, kept: KVCache, prefix: jax.Array, t: Any, s: Any) -> Any:
         """Attends within each group.
 
         Args:
@@ -121,12 +121,12 @@ class Grouped(Pattern):
         places = jnp.concatenate([shared, before + s], axis=1)
         keys, values = (jnp.take(x, places, axis=2, mode="clip") for x in kept)
         t, s = t[:, :, None], s[:, None]
-        mask = after_prefix(prefix, jnp.asarray((s <= t) & self.sees(t, s))[None])
+        mask = after_prefix(prefix, jnp.asarray((s <= t) & self.mask(t, s))[None])
         return jax.vmap(attend, (2, 2, 2, 1), 2)(query, keys, values, mask)
 
 
 @dataclass(frozen=True)
-class Window(Grouped):
+class SlidingWindow(Grouped):
     """One's own slot and those just before it, `size` in all; no more are kept.
 
     With a size of 3:
@@ -140,32 +140,32 @@ class Window(Grouped):
 
     size: int
 
-    def sees(self, t: Any, s: Any) -> Any:
+    def mask(self, t: Any, s: Any) -> Any:
         return (s <= t) & (t - s < self.size)
 
     def group(self, t: np.ndarray) -> np.ndarray:
         return t // self.size
 
-    def places(self, length: int) -> int:
+    def cache_length(self, length: int) -> int:
         return min(self.size, length)
 
     def extend(
-        self, query: jax.Array, new: Places, kept: Places, prefix: jax.Array, t: Any
-    ) -> tuple[jax.Array, Places]:
+        self, query: jax.Array, new: KVCache, kept: KVCache, prefix: jax.Array, t: Any
+    ) -> tuple[jax.Array, KVCache]:
         before, slots = prefix.shape[1], query.shape[2]
         size = kept.keys.shape[2] - before  # a ring: slot s stands at s % size
         if isinstance(t, int) and t == 0:
-            first = Places(*(x[:, :, :before] for x in kept))
+            first = KVCache(*(x[:, :, :before] for x in kept))
             attended = self.attend_together(query, join(first, new), prefix)
         else:
             at = t + jnp.arange(slots)
             ring = t - 1 - (t - 1 - jnp.arange(size)) % size
             seen = jnp.concatenate([ring, at])
-            mask = (seen >= 0) & self.sees(at[:, None], seen)
+            mask = (seen >= 0) & self.mask(at[:, None], seen)
             attended = attend(query, *join(kept, new), after_prefix(prefix, mask[None]))
         last = np.arange(max(slots - size, 0), slots)
         at = before + (t + last) % size
-        kept = Places(*(x.at[:, :, at].set(y[:, :, last]) for x, y in zip(kept, new, strict=True)))
+        kept = KVCache(*(x.at[:, :, at].set(y[:, :, last]) for x, y in zip(kept, new, strict=True)))
         return attended, kept
 
 
@@ -186,7 +186,7 @@ class Local(Grouped):
     query: int
     memory: int
 
-    def sees(self, t: Any, s: Any) -> Any:
+    def mask(self, t: Any, s: Any) -> Any:
         return (s <= t) & (s >= t // self.query * self.query - self.memory)
 
     def group(self, t: np.ndarray) -> np.ndarray:
@@ -215,7 +215,7 @@ class LocalImage(Grouped):
     query: tuple[int, int]
     memory: tuple[int, int]
 
-    def sees(self, t: Any, s: Any) -> Any:
+    def mask(self, t: Any, s: Any) -> Any:
         (height, width), (above, beside) = self.query, self.memory
         top, left = t // self.width // height * height, t % self.width // width * width
         row, column = s // self.width, s % self.width
@@ -242,7 +242,7 @@ class Column(Grouped):
 
     stride: int
 
-    def sees(self, t: Any, s: Any) -> Any:
+    def mask(self, t: Any, s: Any) -> Any:
         return (s <= t) & ((t - s) % self.stride == 0)
 
     def group(self, t: np.ndarray) -> np.ndarray:
@@ -266,23 +266,23 @@ class Summaries(Grouped):
     stride: int
     count: int
 
-    def sees(self, t: Any, s: Any) -> Any:
+    def mask(self, t: Any, s: Any) -> Any:
         return (s <= t) & ((s % self.stride >= self.stride - self.count) | (s == t))
 
     def group(self, t: np.ndarray) -> np.ndarray:
         return t // self.stride
 
 
-def _write(kept: Places, new: Places, at: Any) -> Places:
+def _write(kept: KVCache, new: KVCache, at: Any) -> KVCache:
     """With the new keys and values from that place on."""
     update = jax.lax.dynamic_update_slice_in_dim
-    return Places(*(update(x, y, at, axis=2) for x, y in zip(kept, new, strict=True)))
+    return KVCache(*(update(x, y, at, axis=2) for x, y in zip(kept, new, strict=True)))
 
 
-def join(first: Places, second: Places) -> Places:
+def join(first: KVCache, second: KVCache) -> KVCache:
     """Two runs of places, one after the other."""
     pairs = zip(first, second, strict=True)
-    return Places(*(jnp.concatenate(pair, axis=2) for pair in pairs))
+    return KVCache(*(jnp.concatenate(pair, axis=2) for pair in pairs))
 
 
 @lru_cache
@@ -294,7 +294,7 @@ def _groups(pattern: Grouped, length: int) -> tuple[np.ndarray, np.ndarray]:
     slots = np.arange(length, dtype=np.int32)
     group = pattern.group(slots)
     members = [slots[group == which] for which in np.unique(group)]
-    seen = [np.flatnonzero(pattern.sees(row[:, None], slots).any(axis=0)) for row in members]
+    seen = [np.flatnonzero(pattern.mask(row[:, None], slots).any(axis=0)) for row in members]
     return _pad(members, length), _pad(seen, length)
 
 
