@@ -35,15 +35,18 @@ DEPTH = 100
 ABSENT = "nothing"
 
 
-def describe(part: Any) -> Any:
+def describe(part: Any, places: bool = False) -> Any:
     """A nested configuration as JSON, each part with the name of its class.
 
-    Fields that only say where things lie (`places` of a class) are left out.
+    Args:
+      part: the configuration.
+      places: whether to tell the fields, too, that only say where things lie: those declared with
+        `dataclasses.field(metadata={"place": True})`. They are no part of what is learned.
     """
     if isinstance(part, tuple | list):
-        return [describe(each) for each in part]
+        return [describe(each, places) for each in part]
     if isinstance(part, Mapping):
-        return {str(name): describe(value) for name, value in part.items()}
+        return {str(name): describe(value, places) for name, value in part.items()}
     if isinstance(part, np.ndarray | jax.Array):
         return f"{part.dtype} {list(part.shape)} {digest([part])}"
     if part is None or isinstance(part, bool | int | float | str):
@@ -52,8 +55,9 @@ def describe(part: Any) -> Any:
         named = f"{getattr(part, '__module__', '')}.{getattr(part, '__qualname__', '')}".strip(".")
         text = named if callable(part) and hasattr(part, "__qualname__") else str(part)
         return re.sub(r" at 0x[0-9a-f]+", "", text)  # an address differs from start to start
-    told = {field.name: describe(getattr(part, field.name)) for field in _fields(type(part))}
-    return {"class": type(part).__name__} | told
+    fields = [field for field in _fields(type(part)) if places or not is_place(type(part), field)]
+    values = {field.name: describe(getattr(part, field.name), places) for field in fields}
+    return {"class": type(part).__name__} | values
 
 
 def build(described: Any, classes: Iterable[type] = ()) -> Any:
@@ -163,8 +167,13 @@ def leaves(tree: Any) -> list[tuple[str, Any]]:
     ]
 
 
+def is_place(cls: type, field: dataclasses.Field[Any]) -> bool:
+    """Whether a field only says where things lie."""
+    places = () if issubclass(cls, nn.Module) else getattr(cls, "places", ())
+    return field.metadata.get("place", False) or field.name in places
+
+
 def _fields(cls: type) -> list[dataclasses.Field[Any]]:
-    """The fields that are part of the configuration."""
-    places = getattr(cls, "places", ())
-    left_out = ("parent", "name") if issubclass(cls, nn.Module) else places
+    """The fields that a configuration may tell; those of Linen's bookkeeping are none."""
+    left_out = ("parent", "name") if issubclass(cls, nn.Module) else ()
     return [f for f in dataclasses.fields(cls) if f.init and f.name not in left_out]

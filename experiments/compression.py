@@ -202,7 +202,9 @@ def compared(data: HeldOut, folder: Path) -> dict[str, Any]:
     original, packed, back = folder / data.name, folder / "compressed.arj", folder / "back"
     write(original, data.experiment.written(data.values, data.name))
     variables = data.experiment.restore()
-    compressed = compress_files(data.experiment, variables, [original], lambda share: None)
+    compressed = compress_files(
+        data.experiment.model, variables, data.experiment, [original], lambda share: None
+    )
     write(packed, compressed)
     (back / data.name).unlink(missing_ok=True)
     subprocess.run(
@@ -227,7 +229,7 @@ def compared(data: HeldOut, folder: Path) -> dict[str, Any]:
 
 def bits(data: HeldOut, variables: Any) -> float:
     """-log2 p of the values, scored in parallel."""
-    model, lengths = laid_out(data.experiment, variables, len(data.values))
+    model, lengths = laid_out(data.experiment.model, variables, data.experiment, len(data.values))
     values, rows = side_by_side(data.values, lengths), 50 if lengths is None else 1
 
     @jax.jit

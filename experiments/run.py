@@ -323,7 +323,7 @@ def main(experiment: Experiment, overview: str, name: str = "") -> None:
         with Progress(transient=True) as progress:
             task = progress.add_task("Compressing", total=1.0)
             data = compress_files(
-                config, config.restore(), options.files,
+                config.model, config.restore(), config, options.files,
                 lambda share: progress.update(task, completed=share), options.limit,
             )  # fmt: skip
         check_new(options.to)  # nothing came there meanwhile
@@ -341,7 +341,7 @@ def main(experiment: Experiment, overview: str, name: str = "") -> None:
                 check_new(options.to / name)
             task = progress.add_task("Decompressing", total=1.0)
             files = decompress_files(
-                config, config.restore(), data,
+                config.model, config.restore(), config, data,
                 lambda share: progress.update(task, completed=share), options.limit,
             )  # fmt: skip
             for name, content in files.items():

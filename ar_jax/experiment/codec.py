@@ -11,8 +11,9 @@ from unicodedata import category, normalize
 
 import numpy as np
 
-import ar_jax as ar
 from ar_jax.inference.compression import LIMIT, compress, decompress, read
+from ar_jax.models.autoregressive import AutoregressiveModel
+from ar_jax.models.lengthen import lengthen
 
 STREAMS, SHORTEST = 64, 4096
 """How many streams a sequence is cut into to be coded side by side, and the least for each."""
@@ -26,11 +27,8 @@ FORBIDDEN = "/" if os.name == "posix" else '/\\:*?"<>|'
 Progress = Callable[[float], None]
 
 
-class Coded(Protocol):
-    """What is asked of an experiment whose data are files."""
-
-    @property
-    def model(self) -> ar.AutoregressiveModel: ...
+class FileFormat(Protocol):
+    """How the files of a data set hold their values."""
 
     streams: ClassVar[bool]
     """Whether a file is one sequence, of any length; or else events."""
@@ -49,27 +47,28 @@ class Coded(Protocol):
 
 
 def compress_files(
-    experiment: Coded,
+    model: AutoregressiveModel,
     variables: Any,
+    file_format: FileFormat,
     paths: Sequence[Path],
     progress: Progress,
     limit: int = LIMIT,
 ) -> bytes:
-    """Files as one, under the model of an experiment.
+    """Files as one, under a model of their values.
 
     Raises:
       ValueError: when `check_files` refuses their names, one does not fit or holds more than comes
         back, or they have more than `limit` variables.
     """
     check_files([[path.name, 1] for path in paths])  # before one is read
-    parts = [experiment.read(path) for path in paths]
-    event = experiment.model.ordering.event[experiment.streams :]
+    parts = [file_format.read(path) for path in paths]
+    event = model.ordering.event[file_format.streams :]
     for path, part in zip(paths, parts, strict=True):
         if part.shape[1:] != event:
             raise ValueError(
                 f"{path}: expected values of shape {list(event)}, got {list(part.shape[1:])}"
             )
-        if not experiment.same(path.read_bytes(), experiment.written(part, path.name)):
+        if not file_format.same(path.read_bytes(), file_format.written(part, path.name)):
             raise ValueError(
                 f"{path}: expected a file that can be given back, got one that holds more than its "
                 "values, or holds them otherwise; write it anew, without metadata (of ffmpeg: "
@@ -78,7 +77,7 @@ def compress_files(
     files = [[path.name, len(part)] for path, part in zip(paths, parts, strict=True)]
     check_files(files)
     values = np.concatenate(parts)
-    model, lengths = laid_out(experiment, variables, len(values), limit)
+    model, lengths = laid_out(model, variables, file_format, len(values), limit)
     return compress(
         model, variables, side_by_side(values, lengths), lengths=lengths, about={"files": files},
         limit=limit, progress=progress,
@@ -86,7 +85,12 @@ def compress_files(
 
 
 def decompress_files(
-    experiment: Coded, variables: Any, data: bytes, progress: Progress, limit: int = LIMIT
+    model: AutoregressiveModel,
+    variables: Any,
+    file_format: FileFormat,
+    data: bytes,
+    progress: Progress,
+    limit: int = LIMIT,
 ) -> dict[str, bytes]:
     """The content of each file by its name; bounds as of `compression.decompress`.
 
@@ -95,7 +99,7 @@ def decompress_files(
     """
     files = contents(data)
     ends = list(accumulate(count for _, count in files))
-    model, lengths = laid_out(experiment, variables, ends[-1], limit)
+    model, lengths = laid_out(model, variables, file_format, ends[-1], limit)
     values = decompress(model, variables, data, lengths=lengths, limit=limit, progress=progress)
     if lengths is not None:
         values = values.reshape(-1, *values.shape[2:])[: ends[-1]]
@@ -103,7 +107,7 @@ def decompress_files(
         raise ValueError(f"data: expected {ends[-1]} events, as of its files, got {len(values)}")
     parts = np.split(values, ends[:-1])
     return {
-        name: experiment.written(part, name) for (name, _), part in zip(files, parts, strict=True)
+        name: file_format.written(part, name) for (name, _), part in zip(files, parts, strict=True)
     }
 
 
@@ -164,21 +168,24 @@ def _is_name(name: str) -> bool:
 
 
 def laid_out(
-    experiment: Coded, variables: Any, count: int, limit: int = LIMIT
-) -> tuple[ar.AutoregressiveModel, np.ndarray | None]:
+    model: AutoregressiveModel,
+    variables: Any,
+    file_format: FileFormat,
+    count: int,
+    limit: int = LIMIT,
+) -> tuple[AutoregressiveModel, np.ndarray | None]:
     """The model of so many values, and the lengths of its events if they are streams of values.
 
     Raises:
       ValueError: when they have more than `limit` variables.
     """
-    if not experiment.streams:
-        return experiment.model, None
-    if count * math.prod(experiment.model.ordering.event[1:]) > limit:
+    if not file_format.streams:
+        return model, None
+    if count * math.prod(model.ordering.event[1:]) > limit:
         raise ValueError(f"files: expected {limit} variables at most, got {count} steps; see limit")
     longest = max(-(-count // STREAMS), min(count, SHORTEST))
     starts = np.arange(0, count, longest)
-    model = ar.lengthen(experiment.model, variables, longest)
-    return model, np.minimum(count - starts, longest)
+    return lengthen(model, variables, longest), np.minimum(count - starts, longest)
 
 
 def side_by_side(values: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:
