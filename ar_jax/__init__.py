@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ar_jax import conditionals, contexts, flows, heads, nn, orderings
 from ar_jax.decoding import Automaton, Constraint, Guidance, RepetitionPenalty, Sampler, Stop
-from ar_jax.inference.alternatives import alternatives
+from ar_jax.inference.alternatives import top_k_alternatives
 from ar_jax.inference.beam_search import beam_search
 from ar_jax.inference.infilling import at_random, infill, infill_in_rounds, most_confident
 from ar_jax.inference.sampling import sample, stream
@@ -14,7 +14,7 @@ from ar_jax.inference.scoring import log_pmf, log_prob, step_log_probs
 from ar_jax.models.any_order import AnyOrderModel
 from ar_jax.models.autoregressive import AutoregressiveModel
 from ar_jax.models.ensemble import Ensemble
-from ar_jax.models.lengthen import lengthen
+from ar_jax.models.length import with_length
 from ar_jax.models.order_agnostic import OrderAgnosticModel
 
 if TYPE_CHECKING:
@@ -44,7 +44,6 @@ __all__ = [
     "Sampler",
     "Stop",
     "__version__",
-    "alternatives",
     "at_random",
     "beam_search",
     "conditionals",
@@ -58,7 +57,6 @@ __all__ = [
     "infill",
     "infill_in_rounds",
     "interop",
-    "lengthen",
     "load",
     "log_pmf",
     "log_prob",
@@ -70,7 +68,9 @@ __all__ = [
     "step_log_probs",
     "stream",
     "testing",
+    "top_k_alternatives",
     "training",
+    "with_length",
 ]
 
 _ON_FIRST_USE = (

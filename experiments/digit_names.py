@@ -20,7 +20,7 @@ import numpy as np
 
 import ar_jax as ar
 from ar_jax.data import Arrays, Characters, EvaluationBatches, Splits, digits, prompts
-from ar_jax.evaluation import bayes, hits, log_likelihoods
+from ar_jax.evaluation import bayes, correct, log_likelihoods
 from ar_jax.experiment.plots import draw_images
 from experiments.digits import LEVELS, Digits
 from experiments.images import CLASSES
@@ -57,7 +57,7 @@ class DigitNames(Digits):
         return log_likelihoods(self.model, variables, batches, spelled(WORDS))
 
     def figures(self, variables: Any) -> dict[str, Any]:
-        right = hits(np.asarray(bayes(self.scores(variables))), np.asarray(digits().test.y))
+        right = correct(np.asarray(bayes(self.scores(variables))), np.asarray(digits().test.y))
         return Experiment.figures(self, variables) | {"bayes_accuracy": float(right.mean())}
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:

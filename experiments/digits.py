@@ -19,7 +19,7 @@ import numpy as np
 
 import ar_jax as ar
 from ar_jax.data import EvaluationBatches, Splits, digits
-from ar_jax.evaluation import bayes, hits, log_likelihoods
+from ar_jax.evaluation import bayes, correct, log_likelihoods
 from ar_jax.training import AdamW, Training
 from experiments.images import CLASSES, ImageExperiment
 from experiments.run import main
@@ -53,7 +53,7 @@ class Digits(ImageExperiment):
     def figures(self, variables: Any) -> dict[str, Any]:
         batches = EvaluationBatches(self.splits.test, self.batch_size)
         scores = log_likelihoods(self.model, variables, batches, np.arange(CLASSES))
-        right = hits(np.asarray(bayes(scores)), self.splits.test.y)
+        right = correct(np.asarray(bayes(scores)), self.splits.test.y)
         return super().figures(variables) | {"bayes_accuracy": float(right.mean())}
 
 

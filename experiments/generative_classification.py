@@ -32,16 +32,16 @@ from ar_jax.data import Arrays, EvaluationBatches, binarise, digits, tfds_images
 from ar_jax.durable import write
 from ar_jax.evaluation import (
     Reliability,
+    apply_temperature,
     auroc,
     bayes,
     brier,
     complexity,
+    correct,
     fit_temperature,
-    hits,
     log_likelihoods,
+    nll,
     reliability,
-    surprise,
-    temper,
 )
 from ar_jax.experiment.command_line import asked, dispatch, parse
 from ar_jax.experiment.folder import arguments_of, check_writable
@@ -173,7 +173,9 @@ def classification(
             figures[str(count)] = judged(log_posterior, labels["test"], temperature)
             curves[name] = {
                 "as it is": reliability(log_posterior, labels["test"]),
-                "tempered": reliability(temper(log_posterior, temperature), labels["test"]),
+                "tempered": reliability(
+                    apply_temperature(log_posterior, temperature), labels["test"]
+                ),
             }
         results[name] = cost(experiment, variables) | {"binarisations": figures}
     draw_reliability(given.folder / "reliability.png", curves)
@@ -191,15 +193,15 @@ def posterior_of(scores: Sequence[np.ndarray]) -> np.ndarray:
 
 def judged(log_posterior: np.ndarray, labels: np.ndarray, temperature: float) -> dict[str, float]:
     """Figures of a classifier, as it is and at a temperature."""
-    tempered, right = temper(log_posterior, temperature), hits(log_posterior, labels)
+    tempered, right = apply_temperature(log_posterior, temperature), correct(log_posterior, labels)
     return {
         "accuracy": float(right.mean()),
         "accuracy_error": float(right.std() / np.sqrt(len(right))),
-        "nats": float(surprise(log_posterior, labels).mean()),
+        "nats": float(nll(log_posterior, labels).mean()),
         "brier": float(brier(log_posterior, labels).mean()),
         "calibration_error": reliability(log_posterior, labels).expected_calibration_error,
         "temperature": temperature,
-        "tempered_nats": float(surprise(tempered, labels).mean()),
+        "tempered_nats": float(nll(tempered, labels).mean()),
         "tempered_brier": float(brier(tempered, labels).mean()),
         "tempered_calibration_error": reliability(tempered, labels).expected_calibration_error,
     }
@@ -252,13 +254,13 @@ def named(experiment: DigitNames) -> dict[str, Any]:
     """Accuracy among all names, and among two of them on images of these two."""
     variables, labels = experiment.restore(), np.asarray(digits().test.y)
     scores = experiment.scores(variables)
-    right = hits(np.asarray(bayes(scores)), labels)
+    right = correct(np.asarray(bayes(scores)), labels)
     pairs = {}
     for pair in itertools.combinations(range(CLASSES), 2):
         members = np.isin(labels, pair)
         found = np.asarray(bayes(scores[members][:, pair]))
         pairs[" or ".join(WORDS[c] for c in pair)] = float(
-            hits(found, (labels[members] == pair[1]).astype(int)).mean()
+            correct(found, (labels[members] == pair[1]).astype(int)).mean()
         )
     worst = min(pairs, key=lambda pair: pairs[pair])
     return cost(experiment, variables) | {

@@ -113,7 +113,7 @@ def sample(options: SampleText) -> None:
     print()
     if options.alternatives and drawn:
         event = np.array([[*prompt[1:], *drawn]])
-        values, log_probs = ar.alternatives(
+        values, log_probs = ar.top_k_alternatives(
             of_length(event.shape[1]), variables, event, options.alternatives, tokens[:, :1]
         )
         first = len(prompt) - 1

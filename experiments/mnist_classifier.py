@@ -22,7 +22,7 @@ import numpy as np
 
 import ar_jax as ar
 from ar_jax.data import Arrays, EvaluationBatches, Splits, binarise
-from ar_jax.evaluation import hits, log_pmf
+from ar_jax.evaluation import correct, log_pmf
 from ar_jax.experiment.plots import draw_images
 from ar_jax.training import Training
 from experiments.images import CLASSES, ImageExperiment
@@ -78,7 +78,7 @@ class MnistClassifier(Experiment):
 
     def figures(self, variables: Any) -> dict[str, Any]:
         test = self.splits.test
-        right = hits(self.log_posterior(variables, test), test.x[:, 0])
+        right = correct(self.log_posterior(variables, test), test.x[:, 0])
         return super().figures(variables) | {"accuracy": float(right.mean())}
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:

@@ -44,7 +44,7 @@ from ar_jax.experiment.folder import (
 )
 from ar_jax.experiment.plots import draw_curves
 from ar_jax.inference.compression import LIMIT
-from ar_jax.training import Checkpoints, Training, fit, init_state, living, read_metrics
+from ar_jax.training import Checkpoints, Training, fit, init_state, read_metrics, run_lock
 from ar_jax.training.interruption import Interrupted
 from ar_jax.training.parallel import devices
 
@@ -370,7 +370,7 @@ def carry_out(experiment: Experiment, arguments: Sequence[str], program: str) ->
     config = configured(experiment, arguments, program)
     _ = config.splits  # data that is not there is told before anything is written
     check_folder(config.folder, config)  # before even a lock is written into it
-    with living(config.folder):
+    with run_lock(config.folder):
         begin(config.folder, config, arguments)
         try:
             config.train()

@@ -75,7 +75,7 @@ def continue_sequence(
 
     Each window begins with the second half of what is there, so that a value is drawn given half a
     window at least (or all that is there). Where the conditional's memory is bounded,
-    `ar.lengthen` and `ar.stream` draw on without windows.
+    `ar.with_length` and `ar.stream` draw on without windows.
 
     Args:
       model: of windows `(window,)` in raster order; with the context `Tokens` or `FirstToken` they

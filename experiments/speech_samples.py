@@ -49,7 +49,7 @@ class SpeechSamples(Experiment):
             conditional=ar.conditionals.LinearPrediction(
                 ar.conditionals.WaveNet(layers=8, stacks=1, channels=32, skip_channels=64)
             ),
-            head=ar.heads.LogisticDigits(base=BASE, components=5),
+            head=ar.heads.CoarseFineLogistic(base=BASE, components=5),
         )
     )
     training: Training = Training(
@@ -91,7 +91,7 @@ class SpeechSamples(Experiment):
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
         start = read_wav(options.prompt, RATE) if options.prompt else np.zeros(1, np.int16)
-        model = ar.lengthen(self.model, variables, len(start) + round(options.seconds * RATE))
+        model = ar.with_length(self.model, variables, len(start) + round(options.seconds * RATE))
         drawn = ar.sample(
             model, variables, jax.random.key(options.seed), batch_size=1,
             sampler=options.sampler, prefix=digits(start)[None],

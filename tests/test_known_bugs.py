@@ -65,7 +65,7 @@ def test_the_first_variable_is_part_of_the_likelihood(digit_model):
 def test_what_is_drawn_is_a_level_not_a_rounded_real():
     head = DiscretizedLogisticMixture(levels=16, components=2)
     keys = jax.random.split(jax.random.key(0), 64)
-    features = jax.random.normal(jax.random.key(1), (64, head.features(1)))
+    features = jax.random.normal(jax.random.key(1), (64, head.num_params(1)))
     value, log_prob = compiled_apply(head, {}, features, keys, ar.Sampler(), method="sample")
     assert value.dtype == jnp.int32
     np.testing.assert_allclose(

@@ -35,7 +35,7 @@ class LinearPrediction(SequenceConditional):
 
     and the mean of what such predictions missed is the scale sigma_t. The network sees what was
     missed, (x_s - m_s) / sigma_s, and the scales, both by logarithms, and its features are those of
-    components with a logit, a mean and the logarithm of a scale each (`LogisticDigits`,
+    components with a logit, a mean and the logarithm of a scale each (`CoarseFineLogistic`,
     `LogisticMixture` of single variables): a mean mu becomes m_t + sigma_t mu, the logarithm of a
     scale s becomes s + log sigma_t. Nothing of it is stored or sent: decoding finds it again.
 

@@ -13,11 +13,11 @@ from ar_jax.conditionals.base import SequenceConditional
 from ar_jax.nn.context import ContextVectors
 from ar_jax.nn.masked_dense import (
     Inputs,
-    by_size,
     cell_degrees,
     listens,
     masked_dense,
     readout,
+    switch_on_size,
 )
 from ar_jax.nn.sequence import Cache
 from ar_jax.orderings import Ordering
@@ -164,7 +164,7 @@ def complete(
     def update(rows: Any) -> jax.Array:
         return units.at[:, rows].set(compute(rows)) if len(rows) else units
 
-    return by_size(update, rows, t)
+    return switch_on_size(update, rows, t)
 
 
 def hidden_degrees(units: int, length: int) -> np.ndarray:

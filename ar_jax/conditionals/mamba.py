@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ar_jax.checks import check_positive
-from ar_jax.conditionals.state_space import Mixer, StateSpace, in_chunks, linear_recurrence
+from ar_jax.conditionals.state_space import Mixer, StateSpace, checkpointed_scan, linear_recurrence
 from ar_jax.math.precision import at_least_float32
 from ar_jax.nn.causal_conv import DepthwiseConv, check_taps, init_ring
 from ar_jax.nn.sequence import dense_2d
@@ -71,7 +71,7 @@ class MambaMixer(Mixer):
             return states[:, -1], jnp.einsum("bsnc,bsn->bsc", states, read)
 
         inputs = (sizes, sizes * u, at_least_float32(write), at_least_float32(read))
-        hidden, y = in_chunks(body, hidden, inputs)
+        hidden, y = checkpointed_scan(body, hidden, inputs)
         y = y.astype(x.dtype) + self.skip * u
         return (ring, hidden), dense_2d(self.out, y * nn.silu(z))
 

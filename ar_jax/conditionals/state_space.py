@@ -133,7 +133,7 @@ class DiagonalMixer(Mixer):
             return states[:, -1], states
 
         real, imaginary = jnp.split(at_least_float32(dense_2d(self.inputs, x)), 2, axis=-1)
-        state, states = in_chunks(body, state, scale * jax.lax.complex(real, imaginary))
+        state, states = checkpointed_scan(body, state, scale * jax.lax.complex(real, imaginary))
         parts = jnp.concatenate([states.real, states.imag], axis=-1).astype(x.dtype)
         return state, self.gate(dense_2d(self.outputs, parts) + self.skip * x)
 
@@ -175,7 +175,7 @@ def linear_recurrence(decay: jax.Array, drive: jax.Array, initial: jax.Array) ->
     return jax.lax.associative_scan(compose, (decay, drive), axis=1)[1]
 
 
-def in_chunks(
+def checkpointed_scan(
     body: Callable[[Any, Any], tuple[Any, jax.Array]], state: Any, inputs: Any
 ) -> tuple[Any, jax.Array]:
     """Runs a recurrence over slots, keeping few states for the backward pass.
@@ -202,7 +202,14 @@ def in_chunks(
 def scan_chunks(
     body: Callable[[Any, Any], tuple[Any, jax.Array]], state: Any, inputs: Any, chunk: int
 ) -> tuple[Any, jax.Array]:
-    """As `in_chunks`, with the body called on `chunk` slots at a time, the last may be fewer."""
+    """Scans over chunks of positions; the last chunk may be shorter.
+
+    Args:
+      body: as in `checkpointed_scan`.
+      state: before the first position.
+      inputs: pytree of `[batch, slots, ...]`.
+      chunk: positions for each call of the body, which the backward pass computes again.
+    """
     slots = jax.tree.leaves(inputs)[0].shape[1]
     whole = slots - slots % chunk
     body = jax.checkpoint(body, prevent_cse=False)

@@ -19,7 +19,7 @@ from ar_jax.decoding.samplers import Sampler
 from ar_jax.decoding.scan import (
     AnySampler,
     Carry,
-    Known,
+    Prefix,
     advance,
     begin,
     decode,
@@ -34,7 +34,7 @@ __all__ = [
     "Constraint",
     "Guidance",
     "GuidedSampler",
-    "Known",
+    "Prefix",
     "ProcessedSampler",
     "Processor",
     "RepetitionPenalty",

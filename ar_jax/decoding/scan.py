@@ -24,7 +24,7 @@ StepFunction = Callable[
 ]
 """(cache, previous `[batch, step_size]`, t, keys `[batch]`, sampler) -> (cache, value, log_prob)"""
 
-Known = tuple[jax.Array, jax.Array]
+Prefix = tuple[jax.Array, jax.Array]
 """Values that are given rather than drawn `[batch, n, step_size]`, and how many of the n count for
 each example `[batch]`."""
 
@@ -38,10 +38,10 @@ class Carry(NamedTuple):
 
 
 def begin(
-    cache: Any, previous: jax.Array, length: int, sampler: AnySampler, known: Known | None
+    cache: Any, previous: jax.Array, length: int, sampler: AnySampler, prefix: Prefix | None
 ) -> Carry:
-    """What goes into the first step that is drawn; known steps are from the event's beginning."""
-    states = init_states(processors_of(sampler), len(previous), length, known)
+    """What goes into the first step that is drawn; the prefix is the event's first steps."""
+    states = init_states(processors_of(sampler), len(previous), length, prefix)
     return Carry(cache, previous, states)
 
 
@@ -52,7 +52,7 @@ def decode(
     start: int,
     stop: int,
     sampler: AnySampler,
-    known: Known | None = None,
+    prefix: Prefix | None = None,
 ) -> tuple[jax.Array, jax.Array]:
     """Draws the steps `start ... stop - 1`, each from those before it.
 
@@ -65,7 +65,7 @@ def decode(
       start: the first step to draw.
       stop: the step after the last.
       sampler: how a value is drawn.
-      known: the first steps, at most up to stop.
+      prefix: the first steps, at most up to stop.
 
     Returns:
       The values `[batch, stop - start, step_size]`, zeros after the end of an example; and the
@@ -73,7 +73,7 @@ def decode(
     """
 
     def draw(carry: Carry, t: Any) -> tuple[Carry, tuple[jax.Array, jax.Array]]:
-        carry, value, log_prob = advance(step, carry, keys, t, sampler, known)
+        carry, value, log_prob = advance(step, carry, keys, t, sampler, prefix)
         return carry, (value, log_prob)
 
     if not processors_of(sampler):
@@ -82,7 +82,7 @@ def decode(
 
     def goes_on(state: Any) -> jax.Array:
         carry, t, _, _ = state
-        return (t < stop) & ~ended(carry, t, sampler, known).all()
+        return (t < stop) & ~ended(carry, t, sampler, prefix).all()
 
     def body(state: Any) -> Any:
         carry, t, values, total = state
@@ -100,7 +100,7 @@ def advance(
     keys: jax.Array,
     t: Any,
     sampler: AnySampler,
-    known: Known | None,
+    prefix: Prefix | None,
 ) -> tuple[Carry, jax.Array, jax.Array]:
     """One step of `decode`: what goes on from it, the values, and their log-probability or 0."""
     cache, previous, states = carry
@@ -112,13 +112,13 @@ def advance(
         at = sampler.at(states, t)
     cache, value, log_prob = step(cache, previous, t, keys, at)
     given = jnp.zeros(len(keys), bool)
-    if known is not None:
-        values, lengths = known
+    if prefix is not None:
+        values, lengths = prefix
         given = t < lengths
         value = jnp.where(given[:, None], values[:, jnp.minimum(t, values.shape[1] - 1)], value)
         log_prob = jnp.where(given, 0, log_prob)
     if processors:
-        after = ended(carry, t, sampler, known)
+        after = ended(carry, t, sampler, prefix)
         value = jnp.where(after[:, None], 0, value)
         log_prob = jnp.where((value < 0).any(axis=1), -jnp.inf, jnp.where(after, 0, log_prob))
         drawn = ~(given | after)
@@ -126,10 +126,10 @@ def advance(
     return Carry(cache, value, states), value, log_prob
 
 
-def ended(carry: Carry, t: Any, sampler: AnySampler, known: Known | None) -> jax.Array:
+def ended(carry: Carry, t: Any, sampler: AnySampler, prefix: Prefix | None) -> jax.Array:
     """`[batch]` booleans: whether processors ended an example before step t."""
     after = done(processors_of(sampler), carry.states, len(carry.previous), t)
-    return after if known is None else after & (t >= known[1])
+    return after if prefix is None else after & (t >= prefix[1])
 
 
 def example_keys(key: jax.Array, batch: int) -> jax.Array:

@@ -2,12 +2,12 @@
 
 from ar_jax.evaluation.calibration import (
     Reliability,
+    apply_temperature,
     brier,
+    correct,
     fit_temperature,
-    hits,
+    nll,
     reliability,
-    surprise,
-    temper,
 )
 from ar_jax.evaluation.classification import bayes, log_likelihoods, log_pmf, posterior
 from ar_jax.evaluation.likelihood import Likelihood, Scores, evaluate, score
@@ -19,19 +19,19 @@ __all__ = [
     "Reliability",
     "Scores",
     "StandardError",
+    "apply_temperature",
     "auroc",
     "bayes",
     "brier",
     "complexity",
+    "correct",
     "evaluate",
     "fit_temperature",
-    "hits",
     "log_likelihoods",
     "log_pmf",
+    "nll",
     "posterior",
     "reliability",
     "score",
     "standard_error",
-    "surprise",
-    "temper",
 ]

@@ -41,7 +41,7 @@ def reliability(log_posterior: np.ndarray, labels: np.ndarray, bins: int = 15) -
       bins: how many; the paper's 15.
     """
     check_positive(bins=bins)
-    right = hits(log_posterior, labels)
+    right = correct(log_posterior, labels)
     confidence = np.exp(np.max(np.asarray(log_posterior, float), axis=1))
     where = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     count = np.bincount(where, minlength=bins)
@@ -53,7 +53,7 @@ def reliability(log_posterior: np.ndarray, labels: np.ndarray, bins: int = 15) -
         )
 
 
-def hits(log_posterior: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def correct(log_posterior: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Whether the most likely class is the true one: `[examples]` booleans; their mean is accuracy.
 
     Args: as of `reliability`.
@@ -62,8 +62,8 @@ def hits(log_posterior: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.argmax(log_posterior, axis=1) == labels
 
 
-def surprise(log_posterior: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """-log p(y | x) of the true classes: `[examples]` nats.
+def nll(log_posterior: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Negative log-likelihood -log p(y | x) of the true classes: `[examples]` nats.
 
     Args: as of `reliability`.
     """
@@ -83,7 +83,7 @@ def brier(log_posterior: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.sum((np.exp(np.asarray(log_posterior, float)) - truth) ** 2, axis=1)
 
 
-def temper(log_posterior: np.ndarray, temperature: float) -> np.ndarray:
+def apply_temperature(log_posterior: np.ndarray, temperature: float) -> np.ndarray:
     """p(y | x)^(1 / temperature), normalised again: `[examples, classes]` nats."""
     check_number("temperature", temperature, "above 0 and finite", lambda t: t >= TINY)
     _check_posterior(log_posterior)
@@ -91,7 +91,7 @@ def temper(log_posterior: np.ndarray, temperature: float) -> np.ndarray:
 
 
 def fit_temperature(log_posterior: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature with the smallest mean surprise on these examples (arXiv 1706.04599).
+    """The temperature that minimises the mean negative log-likelihood (arXiv 1706.04599).
 
     It is one number, above 1 for a posterior that is too sure, and leaves the most likely class as
     it is: fitted on validation examples it is no part of the model. Between 1e-3, where all
@@ -100,9 +100,9 @@ def fit_temperature(log_posterior: np.ndarray, labels: np.ndarray) -> float:
     Args: as of `reliability`.
 
     Raises:
-      ValueError: when a true class has probability 0, whose surprise is infinite at any.
+      ValueError: when a true class has probability 0, whose nll is infinite at any.
     """
-    impossible = np.isneginf(-surprise(log_posterior, labels))
+    impossible = np.isneginf(-nll(log_posterior, labels))
     if impossible.any():
         raise ValueError(
             "labels: expected true classes of probability above 0, which a temperature can make "
@@ -111,7 +111,7 @@ def fit_temperature(log_posterior: np.ndarray, labels: np.ndarray) -> float:
     from scipy.optimize import minimize_scalar  # slow to import, and few programs come here
 
     def mean_surprise(log_temperature: float) -> float:
-        return float(surprise(temper(log_posterior, np.exp(log_temperature)), labels).mean())
+        return float(nll(apply_temperature(log_posterior, np.exp(log_temperature)), labels).mean())
 
     bounds = np.log(1e-3), np.log(1e3)
     found: Any = minimize_scalar(mean_surprise, bounds=bounds, options={"xatol": 1e-9})

@@ -13,7 +13,7 @@ import numpy as np
 
 from ar_jax.inference.compression import LIMIT, compress, decompress, read
 from ar_jax.models.autoregressive import AutoregressiveModel
-from ar_jax.models.lengthen import lengthen
+from ar_jax.models.length import with_length
 
 STREAMS, SHORTEST = 64, 4096
 """How many streams a sequence is cut into to be coded side by side, and the least for each."""
@@ -185,7 +185,7 @@ def laid_out(
         raise ValueError(f"files: expected {limit} variables at most, got {count} steps; see limit")
     longest = max(-(-count // STREAMS), min(count, SHORTEST))
     starts = np.arange(0, count, longest)
-    return lengthen(model, variables, longest), np.minimum(count - starts, longest)
+    return with_length(model, variables, longest), np.minimum(count - starts, longest)
 
 
 def side_by_side(values: np.ndarray, lengths: np.ndarray | None) -> np.ndarray:

@@ -177,7 +177,7 @@ class Flow(nn.Module, ABC):
         condition: Condition = None,
         sampler: Sampler = Sampler(),
         prefix: Any = None,
-        prefilled: int = 0,
+        prefill_length: int = 0,
     ) -> tuple[jax.Array, jax.Array]:
         """Draws events; `sample` is the interface to this.
 
@@ -186,7 +186,7 @@ class Flow(nn.Module, ABC):
           condition: y.
           sampler: how the noise is drawn.
           prefix: None, since what comes first under one layer does not under another.
-          prefilled: 0.
+          prefill_length: 0.
 
         Returns:
           Events `[batch, *event]`, and their log-density `[batch]` nats, whatever the sampler.
@@ -227,7 +227,7 @@ class Flow(nn.Module, ABC):
 
     @property
     def _head_features(self) -> int:
-        return self.head.features(self.ordering.block_size)
+        return self.head.num_params(self.ordering.block_size)
 
     def check(self, x: Any, condition: Any = None) -> None:
         """Raises ValueError when the parts do not fit together, or x or y does not fit them."""

@@ -1,8 +1,8 @@
 """Heads: the distribution of one step given its features."""
 
 from ar_jax.heads.base import Family, Head
+from ar_jax.heads.coarse_fine import CoarseFineLogistic
 from ar_jax.heads.counts import Counts, NegativeBinomial, Poisson
-from ar_jax.heads.digits import LogisticDigits
 from ar_jax.heads.discrete import Bernoulli, Categorical, Discrete, MuLaw
 from ar_jax.heads.end import EndOfSequence
 from ar_jax.heads.gaussian import GaussianMixture, MultivariateGaussianMixture
@@ -18,6 +18,7 @@ from ar_jax.heads.von_mises import VonMisesMixture
 __all__ = [
     "Bernoulli",
     "Categorical",
+    "CoarseFineLogistic",
     "Counts",
     "Discrete",
     "DiscretizedLogisticMixture",
@@ -27,7 +28,6 @@ __all__ = [
     "Head",
     "Integers",
     "LocationScaleMixture",
-    "LogisticDigits",
     "LogisticMixture",
     "Mixed",
     "Mixture",

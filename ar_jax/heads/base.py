@@ -42,7 +42,7 @@ class Head(nn.Module, ABC):
     """Whether the distribution of a step also depends on the value before it (see `after`)."""
 
     @abstractmethod
-    def features(self, block_size: int) -> int:
+    def num_params(self, block_size: int) -> int:
         """How many features it reads to predict a step of `block_size` variables."""
 
     @abstractmethod
@@ -143,7 +143,7 @@ class Family(Head):
           sampler: how a value is drawn.
         """
 
-    def features(self, block_size: int) -> int:
+    def num_params(self, block_size: int) -> int:
         return block_size * self.parameters
 
     def log_prob(self, features: jax.Array, value: jax.Array) -> jax.Array:

@@ -19,7 +19,7 @@ class Discrete(Family):
     """A family over the integers from 0 to some largest one."""
 
     @abstractmethod
-    def log_masses(self, parameters: jax.Array) -> jax.Array:
+    def log_probabilities(self, parameters: jax.Array) -> jax.Array:
         """Log-probability of every value: `[..., parameters]` -> `[..., values]` nats."""
 
     def log_pmf(self, features: jax.Array, value: jax.Array) -> jax.Array:
@@ -29,17 +29,19 @@ class Discrete(Family):
           features: `[..., features]`.
           value: `[..., block_size]`, the step; independent variables do not look at it.
         """
-        return self.log_masses(at_least_float32(features).reshape(*value.shape, self.parameters))
+        return self.log_probabilities(
+            at_least_float32(features).reshape(*value.shape, self.parameters)
+        )
 
     def log_density(self, parameters: jax.Array, value: jax.Array) -> jax.Array:
-        log_pmf = self.log_masses(parameters)
+        log_pmf = self.log_probabilities(parameters)
         possible = (value >= 0) & (value < log_pmf.shape[-1])
         return jnp.where(possible, _look_up(log_pmf, value), -jnp.inf)
 
     def draw(
         self, parameters: jax.Array, keys: jax.Array, sampler: ValueSampler
     ) -> tuple[jax.Array, jax.Array]:
-        log_pmf = self.log_masses(parameters)
+        log_pmf = self.log_probabilities(parameters)
         value = sampler(keys, log_pmf)
         return value, _look_up(log_pmf, value)
 
@@ -64,7 +66,7 @@ class Bernoulli(Discrete):
     def encode(self, value: jax.Array) -> jax.Array:
         return 2.0 * value - 1.0
 
-    def log_masses(self, parameters: jax.Array) -> jax.Array:
+    def log_probabilities(self, parameters: jax.Array) -> jax.Array:
         logit = parameters[..., 0]
         return jnp.stack([jax.nn.log_sigmoid(-logit), jax.nn.log_sigmoid(logit)], axis=-1)
 
@@ -113,7 +115,7 @@ class Categorical(Discrete):
             case "own":
                 return self.unembed(parameters)
 
-    def log_masses(self, parameters: jax.Array) -> jax.Array:
+    def log_probabilities(self, parameters: jax.Array) -> jax.Array:
         return jax.nn.log_softmax(self.logits(parameters), axis=-1)
 
     def support(self, block_size: int) -> tuple[Support, ...]:
@@ -138,7 +140,7 @@ class MuLaw(Discrete):
     def encode(self, value: jax.Array) -> jax.Array:
         return expand(jnp.asarray(value, jnp.result_type(float)), self.levels)
 
-    def log_masses(self, parameters: jax.Array) -> jax.Array:
+    def log_probabilities(self, parameters: jax.Array) -> jax.Array:
         return jax.nn.log_softmax(parameters, axis=-1)
 
     def support(self, block_size: int) -> tuple[Support, ...]:

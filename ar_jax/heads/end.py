@@ -70,8 +70,8 @@ class EndOfSequence(Head):
 
     depends_on_previous: ClassVar[bool] = True
 
-    def features(self, block_size: int) -> int:
-        return 1 + self.head.features(block_size - 1)
+    def num_params(self, block_size: int) -> int:
+        return 1 + self.head.num_params(block_size - 1)
 
     def encode(self, value: jax.Array) -> jax.Array:
         over = value[..., :1]

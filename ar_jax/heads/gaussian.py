@@ -41,18 +41,18 @@ class MultivariateGaussianMixture(Mixture):
     """
 
     @property
-    def numbers(self) -> int:
+    def num_component_params(self) -> int:
         return 2 * self.group + self.group * (self.group - 1) // 2
 
-    def log_component(self, numbers: jax.Array, value: jax.Array) -> jax.Array:
-        mean, log_scale, factor = self._parts(numbers)
+    def log_component(self, parameters: jax.Array, value: jax.Array) -> jax.Array:
+        mean, log_scale, factor = self._parts(parameters)
         z = jnp.einsum("...ij,...j->...i", factor, value - mean) * jnp.exp(-log_scale)
         return (-0.5 * (z**2 + log(2 * pi)) - log_scale).sum(axis=-1)
 
     def draw_component(
-        self, numbers: jax.Array, key: jax.Array, temperature: jax.Array
+        self, parameters: jax.Array, key: jax.Array, temperature: jax.Array
     ) -> jax.Array:
-        mean, log_scale, factor = self._parts(numbers)
+        mean, log_scale, factor = self._parts(parameters)
         noise = jax.random.normal(key, mean.shape, mean.dtype)
         scaled = jnp.exp(log_scale) * jnp.sqrt(temperature) * noise
         solved = jax.scipy.linalg.solve_triangular(
@@ -60,9 +60,9 @@ class MultivariateGaussianMixture(Mixture):
         )
         return mean + solved[..., 0]
 
-    def _parts(self, numbers: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def _parts(self, parameters: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Mean `[..., group]`, logarithm of s `[..., group]`, and A `[..., group, group]`."""
         n = self.group
-        mean, log_scale, below = jnp.split(numbers, [n, 2 * n], axis=-1)
+        mean, log_scale, below = jnp.split(parameters, [n, 2 * n], axis=-1)
         factor = jnp.zeros((*mean.shape, n), mean.dtype).at[..., *np.tril_indices(n, -1)].set(below)
         return mean, jnp.clip(log_scale, -LOG_SCALE, LOG_SCALE), factor + jnp.eye(n)

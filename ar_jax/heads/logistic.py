@@ -84,7 +84,7 @@ class DiscretizedLogisticMixture(Head):
     components: int = 10
     channels: int = 1
 
-    def features(self, block_size: int) -> int:
+    def num_params(self, block_size: int) -> int:
         pairs = self.channels * (self.channels - 1) // 2
         return block_size // self.channels * self.components * (1 + 2 * self.channels + pairs)
 
@@ -138,7 +138,7 @@ class DiscretizedLogisticMixture(Head):
 
     def _mixture(self, features: jax.Array) -> _Mixture:
         channels = self.channels
-        each = self.features(channels) // self.components
+        each = self.num_params(channels) // self.components
         parameters = at_least_float32(features).reshape(
             *features.shape[:-1], -1, self.components, each
         )

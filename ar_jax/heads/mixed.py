@@ -41,11 +41,11 @@ class Mixed(Head):
         # Linen would let parts share what they happen to hold the same instance of.
         self.chain = [part.clone(_deep_clone=True) for part in self.parts]
         sized = zip(self.parts, self._sizes, strict=True)
-        self.read = [nn.Dense(part.features(size)) for part, size in sized]
+        self.read = [nn.Dense(part.num_params(size)) for part, size in sized]
         self.see = [nn.Dense(self.width) for _ in self.parts[1:]]
         self.update = [nn.Dense(self.width) for _ in self.parts[1:]]
 
-    def features(self, block_size: int) -> int:
+    def num_params(self, block_size: int) -> int:
         return self.width
 
     def encode(self, value: jax.Array) -> jax.Array:

@@ -37,25 +37,25 @@ class Mixture(Head):
 
     @property
     @abstractmethod
-    def numbers(self) -> int:
+    def num_component_params(self) -> int:
         """How many numbers describe one component, besides its weight."""
 
     @abstractmethod
-    def log_component(self, numbers: jax.Array, value: jax.Array) -> jax.Array:
-        """Log-density of a component: `[..., numbers]` and `[..., group]` -> `[...]` nats."""
+    def log_component(self, parameters: jax.Array, value: jax.Array) -> jax.Array:
+        """Log-density of a component: `[..., parameters]` and `[..., group]` -> `[...]` nats."""
 
     @abstractmethod
     def draw_component(
-        self, numbers: jax.Array, key: jax.Array, temperature: jax.Array
+        self, parameters: jax.Array, key: jax.Array, temperature: jax.Array
     ) -> jax.Array:
-        """Draws from components at a temperature: `[groups, numbers]` -> `[groups, group]`."""
+        """Draws from components at a temperature: `[groups, parameters]` -> `[groups, group]`."""
 
-    def peak(self, numbers: jax.Array) -> jax.Array:
-        """Where a component's density is highest: `[..., numbers]` -> `[..., group]`."""
-        return numbers[..., : self.group]
+    def peak(self, parameters: jax.Array) -> jax.Array:
+        """Where a component's density is highest: `[..., parameters]` -> `[..., group]`."""
+        return parameters[..., : self.group]
 
-    def features(self, block_size: int) -> int:
-        return block_size // self.group * self.components * (1 + self.numbers)
+    def num_params(self, block_size: int) -> int:
+        return block_size // self.group * self.components * (1 + self.num_component_params)
 
     def encode(self, value: jax.Array) -> jax.Array:
         return value
@@ -70,29 +70,31 @@ class Mixture(Head):
         mixture = self._mixture(features)
         keys = jax.vmap(jax.random.split)(keys)  # [batch, 2]
         component = sampler(keys[:, 0], _log_weights(mixture))[..., None, None]
-        numbers = jnp.take_along_axis(mixture, component, axis=-2)[..., 0, 1:]
+        parameters = jnp.take_along_axis(mixture, component, axis=-2)[..., 0, 1:]
         temperature = jnp.asarray(sampler.temperature, mixture.dtype)
         value = jax.lax.cond(
             temperature > 0,
-            lambda: jax.vmap(self.draw_component, (0, 0, None))(numbers, keys[:, 1], temperature),
+            lambda: jax.vmap(self.draw_component, (0, 0, None))(
+                parameters, keys[:, 1], temperature
+            ),
             lambda: self._highest_peak(mixture),
         )
         return value.reshape(len(features), -1), self._log_density(mixture, value).sum(axis=-1)
 
     def _highest_peak(self, mixture: jax.Array) -> jax.Array:
-        """`[..., components, 1 + numbers]` -> `[..., group]`."""
+        """`[..., components, 1 + parameters]` -> `[..., group]`."""
         peaks = self.peak(mixture[..., 1:])  # [..., components, group]
         heights = self._log_density(mixture[..., None, :, :], peaks)
         highest = jnp.argmax(heights, axis=-1)[..., None, None]
         return jnp.take_along_axis(peaks, highest, axis=-2)[..., 0, :]
 
     def _mixture(self, features: jax.Array) -> jax.Array:
-        """`[..., groups, components, 1 + numbers]`: logit and numbers of each component."""
-        shape = (*features.shape[:-1], -1, 1 + self.numbers, self.components)
+        """`[..., groups, components, 1 + parameters]`: logit and parameters of each component."""
+        shape = (*features.shape[:-1], -1, 1 + self.num_component_params, self.components)
         return at_least_float32(features).reshape(shape).swapaxes(-1, -2)
 
     def _log_density(self, mixture: jax.Array, value: jax.Array) -> jax.Array:
-        """`[..., components, 1 + numbers]` and `[..., group]` -> `[...]` nats."""
+        """`[..., components, 1 + parameters]` and `[..., group]` -> `[...]` nats."""
         log_densities = self.log_component(mixture[..., 1:], value[..., None, :])
         return jax.nn.logsumexp(_log_weights(mixture) + log_densities, axis=-1)
 
@@ -136,23 +138,23 @@ class LocationScaleMixture(Mixture):
         """Draws from the standard density: `[groups, shapes * group]` -> `[groups, group]`."""
 
     @property
-    def numbers(self) -> int:
+    def num_component_params(self) -> int:
         return (2 + self.shapes) * self.group
 
-    def log_component(self, numbers: jax.Array, value: jax.Array) -> jax.Array:
-        mean, log_scale, shape = self._parts(numbers)
+    def log_component(self, parameters: jax.Array, value: jax.Array) -> jax.Array:
+        mean, log_scale, shape = self._parts(parameters)
         log_density = self.log_standard((value - mean) * jnp.exp(-log_scale), shape) - log_scale
         return log_density.sum(axis=-1)
 
     def draw_component(
-        self, numbers: jax.Array, key: jax.Array, temperature: jax.Array
+        self, parameters: jax.Array, key: jax.Array, temperature: jax.Array
     ) -> jax.Array:
-        mean, log_scale, shape = self._parts(numbers)
+        mean, log_scale, shape = self._parts(parameters)
         return mean + jnp.exp(log_scale) * jnp.sqrt(temperature) * self.draw_standard(key, shape)
 
-    def _parts(self, numbers: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def _parts(self, parameters: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Mean and logarithm of the scale, each `[..., group]`, and what shapes the density."""
-        mean, log_scale, shape = jnp.split(numbers, [self.group, 2 * self.group], axis=-1)
+        mean, log_scale, shape = jnp.split(parameters, [self.group, 2 * self.group], axis=-1)
         return mean, jnp.clip(log_scale, -LOG_SCALE, LOG_SCALE), shape
 
 

@@ -31,7 +31,7 @@ class Nested(Head):
     def _model(self) -> Any:
         return self.model  # known by what it does, since heads come before the model
 
-    def features(self, block_size: int) -> int:
+    def num_params(self, block_size: int) -> int:
         return self._model.context.size
 
     def encode(self, value: jax.Array) -> jax.Array:

@@ -23,7 +23,7 @@ class VonMisesMixture(Mixture):
     """
 
     @property
-    def numbers(self) -> int:
+    def num_component_params(self) -> int:
         return 2 * self.group
 
     def encode(self, value: jax.Array) -> jax.Array:
@@ -33,16 +33,16 @@ class VonMisesMixture(Mixture):
         inside = Reals(-pi, pi).holds(value).all(axis=-1)
         return jnp.where(inside, super().log_prob(features, value), -jnp.inf)
 
-    def log_component(self, numbers: jax.Array, value: jax.Array) -> jax.Array:
-        mean, log_concentration = self._parts(numbers)
+    def log_component(self, parameters: jax.Array, value: jax.Array) -> jax.Array:
+        mean, log_concentration = self._parts(parameters)
         # cos(x) - 1 = -2 sin(x / 2)^2, which does not cancel where the concentration is large.
         below = 2 * jnp.exp(log_concentration) * jnp.sin((value - mean) / 2) ** 2
         return -(below + log(2 * pi) + _log_scaled_bessel(log_concentration)).sum(axis=-1)
 
     def draw_component(
-        self, numbers: jax.Array, key: jax.Array, temperature: jax.Array
+        self, parameters: jax.Array, key: jax.Array, temperature: jax.Array
     ) -> jax.Array:
-        mean, log_concentration = self._parts(numbers)
+        mean, log_concentration = self._parts(parameters)
         # From 1e-12 on, where the density is flat: of 0 the Gaussian would be infinitely wide.
         concentration = jnp.maximum(jnp.exp(log_concentration) / temperature, 1e-12)
         # |sin(x / 2)| >= |x| / pi: the Gaussian exp(-2 c x^2 / pi^2) lies above exp(-2 c sin^2).
@@ -61,15 +61,15 @@ class VonMisesMixture(Mixture):
         _, angle, _ = jax.lax.while_loop(lambda state: ~state[2].all(), propose, start)
         return _wrap(mean + angle)
 
-    def peak(self, numbers: jax.Array) -> jax.Array:
-        return _wrap(super().peak(numbers))
+    def peak(self, parameters: jax.Array) -> jax.Array:
+        return _wrap(super().peak(parameters))
 
     def support(self, block_size: int) -> tuple[Support, ...]:
         return (Reals(-pi, pi),) * block_size
 
-    def _parts(self, numbers: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def _parts(self, parameters: jax.Array) -> tuple[jax.Array, jax.Array]:
         """Mean and logarithm of the concentration, each `[..., group]`."""
-        mean, log_concentration = jnp.split(numbers, 2, axis=-1)
+        mean, log_concentration = jnp.split(parameters, 2, axis=-1)
         return mean, jnp.clip(log_concentration, -20.0, 35.0)  # deviations down to 2.5e-8
 
 

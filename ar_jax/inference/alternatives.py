@@ -11,7 +11,7 @@ from ar_jax.inference.sampling import listed_values
 from ar_jax.models.autoregressive import Array, AutoregressiveModel, Variables
 
 
-def alternatives(
+def top_k_alternatives(
     model: AutoregressiveModel,
     variables: Variables,
     x: Array,

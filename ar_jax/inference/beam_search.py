@@ -19,7 +19,13 @@ from ar_jax.decoding import (
     process,
     processors_of,
 )
-from ar_jax.inference.sampling import Given, check_drawn, check_given, check_possible, check_single
+from ar_jax.inference.sampling import (
+    SamplingInputs,
+    check_drawn,
+    check_inputs,
+    check_possible,
+    check_single,
+)
 from ar_jax.models.autoregressive import Array, AutoregressiveModel, Variables
 
 
@@ -65,7 +71,7 @@ def beam_search(
     model.check_parts()
     check_single(model)
     key = jax.random.key(0)  # nothing is drawn
-    given = check_given(
+    given = check_inputs(
         model, variables, key, condition, batch_size, Sampler(), None, processors, prefix, None
     )
     # The power of the longest length, and what is divided by it, must stay in range.
@@ -85,12 +91,12 @@ def beam_search(
 def _search(
     model: AutoregressiveModel,
     variables: Variables,
-    given: Given,
+    given: SamplingInputs,
     beams: int,
     length_penalty: float,
 ) -> tuple[jax.Array, jax.Array]:
     """Steps `[batch * beams, length, 1]`, and their log-probability `[batch, beams]`."""
-    batch, start, length = given.batch, given.prefilled, model.ordering.length
+    batch, start, length = given.batch, given.prefill_length, model.ordering.length
     processors = processors_of(given.sampler)
 
     def begin(rows: int) -> Any:

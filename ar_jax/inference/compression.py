@@ -96,7 +96,7 @@ def compress(
     check_count(model.ordering, len(x), limit)
     about = _stored(dict(about or {}))
     count, batch = len(x), min(len(x), batch_size, WIDEST)
-    stepper, encoder = Stepper(model, variables, condition, lengths, batch), RangeEncoder()
+    stepper, encoder = StepwiseCoder(model, variables, condition, lengths, batch), RangeEncoder()
     steps = model.ordering.to_steps(np.asarray(x, np.int32))
     steps = np.where(stepper.stored(np.arange(count))[..., None], steps, 0)
     for first in range(0, count, batch):
@@ -160,7 +160,7 @@ def decompress(
             raise ValueError(f"{name}: expected one for each of {count} events, got {given}")
     ordering = model.ordering
     check_count(ordering, count, limit, len(payload), batch)
-    stepper = Stepper(model, variables, condition, lengths, batch)
+    stepper = StepwiseCoder(model, variables, condition, lengths, batch)
     versions = f"jax {header['jax']} there, jax {jax.__version__} here"
     for name, what in HASHED.items():
         if header[name] != stepper.hashes[name]:
@@ -288,8 +288,8 @@ def _is_header(header: dict[str, Any]) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class Port:
-    """Stands in a compiled step where a sampler would, and asks the host for the values."""
+class HostSampler:
+    """A sampler that gets its values from the host, inside a compiled step."""
 
     ask: Callable[[np.ndarray], np.ndarray]
 
@@ -297,7 +297,7 @@ class Port:
     truncates: ClassVar[bool] = False
 
     def __call__(self, keys: jax.Array, log_pmf: jax.Array) -> jax.Array:
-        """`[batch]` keys, which nobody needs, and `[batch, ..., values]` nats -> `[batch, ...]`."""
+        """`[batch]` keys, unused, and `[batch, ..., values]` nats -> `[batch, ...]`."""
         values = jax.ShapeDtypeStruct(log_pmf.shape[:-1], jnp.int32)
         return io_callback(self.ask, values, jnp.exp(log_pmf), ordered=True)
 
@@ -314,7 +314,7 @@ class Program(NamedTuple):
 @lru_cache(maxsize=8)
 def _program(model: AutoregressiveModel) -> Program:
     answers: list[Callable[[np.ndarray], np.ndarray]] = []
-    port = Port(lambda probabilities: answers[-1](np.asarray(probabilities)))
+    port = HostSampler(lambda probabilities: answers[-1](np.asarray(probabilities)))
 
     def begin(variables: Variables, blank: jax.Array, condition: Any) -> Any:
         return model.apply(variables, len(blank), condition, method="begin")
@@ -327,8 +327,8 @@ def _program(model: AutoregressiveModel) -> Program:
     return Program(jax.jit(begin), jax.jit(step, donate_argnums=1), answers, threading.Lock())
 
 
-class Stepper:
-    """A model's steps, one after the other, each of whose values a coder tells.
+class StepwiseCoder:
+    """Runs a model step by step; the coder supplies the value of each step.
 
     Args:
       model: any with finitely many values.

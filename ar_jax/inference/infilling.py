@@ -12,7 +12,7 @@ import numpy as np
 from ar_jax.checks import check_positive, check_shape, is_concrete
 from ar_jax.contexts import Condition
 from ar_jax.decoding import Sampler, example_keys
-from ar_jax.inference.sampling import Given, check_drawn, check_given
+from ar_jax.inference.sampling import SamplingInputs, check_drawn, check_inputs
 from ar_jax.models.any_order import AnyOrderModel
 from ar_jax.models.autoregressive import Array, Variables
 from ar_jax.models.order_agnostic import OrderAgnosticModel
@@ -59,7 +59,7 @@ def infill(
     ranks = np.argsort(gone, axis=1, kind="stable")  # known ones first, then in the model's order
     known = np.take_along_axis(steps, ranks[..., None], axis=1)
     counts = (~gone).sum(axis=1)
-    given = check_given(model, variables, key, condition, None, sampler, None, (), known, counts)
+    given = check_inputs(model, variables, key, condition, None, sampler, None, (), known, counts)
     events, log_prob = _infill(model, variables, given, jnp.asarray(model.ordering.order[ranks]))
     check_drawn(events, log_prob)
     return (events, log_prob) if return_log_prob else events
@@ -119,7 +119,7 @@ def infill_in_rounds(
         )
     check_positive(rounds=rounds)
     steps, gone = _given_cells(model, x, missing)
-    given = check_given(model, variables, key, condition, len(gone), sampler, None, (), None, None)
+    given = check_inputs(model, variables, key, condition, len(gone), sampler, None, (), None, None)
     events, log_prob = _in_rounds(
         model, variables, given, jnp.asarray(steps), jnp.asarray(gone), rounds, choice
     )
@@ -159,10 +159,11 @@ def _given_cells(model: AnyOrderModel, x: Array, missing: Array) -> tuple[np.nda
 
 @partial(jax.jit, static_argnames="model")
 def _infill(
-    model: AnyOrderModel, variables: Variables, given: Given, order: jax.Array
+    model: AnyOrderModel, variables: Variables, given: SamplingInputs, order: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     decoded: Any = model.apply(
-        variables, given.keys, given.condition, given.sampler, given.prefix, given.prefilled, order,
+        variables, given.keys, given.condition, given.sampler, given.prefix, given.prefill_length,
+        order,
         method="decode",
     )  # fmt: skip
     return decoded
@@ -172,7 +173,7 @@ def _infill(
 def _in_rounds(
     model: OrderAgnosticModel,
     variables: Variables,
-    given: Given,
+    given: SamplingInputs,
     steps: jax.Array,
     missing: jax.Array,
     rounds: int,

@@ -24,7 +24,7 @@ from ar_jax.decoding import (
     Carry,
     Guidance,
     GuidedSampler,
-    Known,
+    Prefix,
     ProcessedSampler,
     Processor,
     Sampler,
@@ -82,7 +82,7 @@ def sample(
         a number is not finite (of the sampler, the guidance or the parameters), or processors
         allowed nothing at a step.
     """
-    given = check_given(
+    given = check_inputs(
         model, variables, key, condition, batch_size, sampler, guidance, processors, prefix,
         prefix_lengths,
     )  # fmt: skip
@@ -125,14 +125,14 @@ def stream(
         raise ValueError(
             f"model: expected an AutoregressiveModel to stream from, got {type(model).__name__}"
         )
-    given = check_given(
+    given = check_inputs(
         model, variables, key, condition, batch_size, sampler, guidance, processors, prefix,
         prefix_lengths,
     )  # fmt: skip
 
     def draw() -> Iterator[jax.Array]:
         carry = _begin(model, variables, given)
-        for t in range(given.prefilled, model.ordering.length):
+        for t in range(given.prefill_length, model.ordering.length):
             carry, value, log_prob, over = _advance(
                 model, variables, carry, given.keys, jnp.asarray(t), given.sampler, given.rest
             )
@@ -149,34 +149,34 @@ def stream(
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=("keys", "condition", "sampler", "prefix"),
-    meta_fields=("batch", "prefilled"),
+    meta_fields=("batch", "prefill_length"),
 )
 @dataclasses.dataclass(frozen=True)
-class Given:
-    """What events are drawn from, checked."""
+class SamplingInputs:
+    """The checked arguments of `sample` and its kin."""
 
     batch: int
     """How many events are asked for; with guidance, twice as many are drawn."""
     keys: jax.Array
     condition: Condition
     sampler: AnySampler
-    prefix: Known | None
-    prefilled: int
-    """How many steps are known of every example."""
+    prefix: Prefix | None
+    prefill_length: int
+    """How many steps of the prefix all examples have; one pass reads these."""
 
     @property
     def first(self) -> jax.Array | None:
         """The steps that are known of every example."""
-        return None if self.prefix is None else self.prefix[0][:, : self.prefilled]
+        return None if self.prefix is None else self.prefix[0][:, : self.prefill_length]
 
     @property
-    def rest(self) -> Known | None:
+    def rest(self) -> Prefix | None:
         """The prefix, if it has more than these."""
-        longer = self.prefix is not None and self.prefix[0].shape[1] > self.prefilled
+        longer = self.prefix is not None and self.prefix[0].shape[1] > self.prefill_length
         return self.prefix if longer else None
 
 
-def check_given(
+def check_inputs(
     model: Model,
     variables: Variables,
     key: jax.Array,
@@ -187,7 +187,7 @@ def check_given(
     processors: Sequence[Processor],
     prefix: Array | None,
     prefix_lengths: Array | None,
-) -> Given:
+) -> SamplingInputs:
     """Checks what events are drawn from; the arguments are those of `sample`."""
     sizes = {"condition": count_of(condition), "prefix": None if prefix is None else len(prefix)}
     if batch_size is not None:
@@ -211,17 +211,17 @@ def check_given(
     # Arrays, so that 1 and 1.0 are the same to the compiler.
     sampler = jax.tree.map(lambda number: jnp.asarray(number, float), sampler)
     if prefix is not None and np.shape(prefix)[1:2] != (0,):
-        known, prefilled = _check_prefix(model, prefix, prefix_lengths)
+        known, prefill_length = _check_prefix(model, prefix, prefix_lengths)
     elif prefix_lengths is not None:
         raise ValueError("prefix_lengths: expected a prefix as well, got None")
     else:
-        known, prefilled = None, 0
+        known, prefill_length = None, 0
     keys, drawn_with = example_keys(key, batch), sampler
     if processors:
         _check_processors(model, processors, batch, known)
         drawn_with = ProcessedSampler(sampler, tuple(processors))
     if guidance is None:
-        return Given(batch, keys, condition, drawn_with, known, prefilled)
+        return SamplingInputs(batch, keys, condition, drawn_with, known, prefill_length)
     if not isinstance(model, AutoregressiveModel):
         raise ValueError(
             f"guidance: expected an AutoregressiveModel for it, got {type(model).__name__}"
@@ -241,20 +241,22 @@ def check_given(
     condition = jax.tree.map(lambda *y: jnp.concatenate(y), condition, negative)
     keys, known = jax.tree.map(lambda x: jnp.concatenate([x, x]), (keys, known))
     guided = GuidedSampler(drawn_with, jnp.asarray(guidance.scale, float))
-    return Given(batch, keys, condition, guided, known, prefilled)
+    return SamplingInputs(batch, keys, condition, guided, known, prefill_length)
 
 
 @partial(jax.jit, static_argnames="model")
-def _sample(model: Model, variables: Variables, given: Given) -> tuple[jax.Array, jax.Array]:
+def _sample(
+    model: Model, variables: Variables, given: SamplingInputs
+) -> tuple[jax.Array, jax.Array]:
     decoded: Any = model.apply(
-        variables, given.keys, given.condition, given.sampler, given.prefix, given.prefilled,
+        variables, given.keys, given.condition, given.sampler, given.prefix, given.prefill_length,
         method="decode",
     )  # fmt: skip
     return decoded
 
 
 @partial(jax.jit, static_argnames="model")
-def _begin(model: Model, variables: Variables, given: Given) -> Carry:
+def _begin(model: Model, variables: Variables, given: SamplingInputs) -> Carry:
     begun: Any = model.apply(
         variables, len(given.keys), given.condition, given.first, method="begin"
     )
@@ -270,7 +272,7 @@ def _advance(
     keys: jax.Array,
     t: jax.Array,
     sampler: AnySampler,
-    known: Known | None,
+    known: Prefix | None,
 ) -> tuple[Carry, jax.Array, jax.Array, Any]:
     """What goes on, the values, their log-probability, and whether all had ended before."""
 
@@ -333,7 +335,7 @@ def check_single(model: Model) -> int:
 
 
 def _check_processors(
-    model: Model, processors: Sequence[Processor], batch: int, known: Known | None
+    model: Model, processors: Sequence[Processor], batch: int, known: Prefix | None
 ) -> None:
     """Raises ValueError for processors that do not fit."""
     values, length = check_single(model), model.ordering.length
@@ -344,7 +346,7 @@ def _check_processors(
         processor.check(values, steps)
 
 
-def _check_prefix(model: Model, prefix: Array, lengths: Array | None) -> tuple[Known, int]:
+def _check_prefix(model: Model, prefix: Array, lengths: Array | None) -> tuple[Prefix, int]:
     """The prefix and how many of its steps count for each example, and for every one."""
     check_shape("prefix", prefix, ("batch", "n", model.ordering.step_size))
     batch, count = np.shape(prefix)[:2]
@@ -359,5 +361,5 @@ def _check_prefix(model: Model, prefix: Array, lengths: Array | None) -> tuple[K
     check_integers("prefix_lengths", lengths, 0, count)
     if is_concrete(known) and is_concrete(lengths):
         model.head.check_prefix(known, np.asarray(lengths))
-    prefilled = int(np.asarray(lengths).min()) if is_concrete(lengths) else 0
-    return (jnp.asarray(prefix, model.head.dtype), jnp.asarray(lengths)), prefilled
+    prefill_length = int(np.asarray(lengths).min()) if is_concrete(lengths) else 0
+    return (jnp.asarray(prefix, model.head.dtype), jnp.asarray(lengths)), prefill_length

@@ -3,7 +3,7 @@
 from ar_jax.models.any_order import AnyOrderModel
 from ar_jax.models.autoregressive import AutoregressiveModel, Model
 from ar_jax.models.ensemble import Ensemble
-from ar_jax.models.lengthen import lengthen
+from ar_jax.models.length import with_length
 from ar_jax.models.order_agnostic import OrderAgnosticModel
 
 __all__ = [
@@ -12,5 +12,5 @@ __all__ = [
     "Ensemble",
     "Model",
     "OrderAgnosticModel",
-    "lengthen",
+    "with_length",
 ]

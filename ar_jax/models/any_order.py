@@ -9,7 +9,7 @@ from ar_jax.checks import check_shape
 from ar_jax.conditionals import MaskedTransformer, Transformer
 from ar_jax.contexts import Condition
 from ar_jax.decoding import Sampler
-from ar_jax.decoding.scan import Known
+from ar_jax.decoding.scan import Prefix
 from ar_jax.models.autoregressive import AnySampler, Array, AutoregressiveModel
 from ar_jax.nn import FromTo
 from ar_jax.orderings import PerExample
@@ -80,8 +80,8 @@ class AnyOrderModel(AutoregressiveModel):
         keys: jax.Array,
         condition: Condition = None,
         sampler: AnySampler = Sampler(),
-        prefix: Known | None = None,
-        prefilled: int = 0,
+        prefix: Prefix | None = None,
+        prefill_length: int = 0,
         order: jax.Array | None = None,
     ) -> tuple[jax.Array, jax.Array]:
         """Draws events; `sample` and `infill` are the interface to this.
@@ -90,9 +90,9 @@ class AnyOrderModel(AutoregressiveModel):
           order: `[batch, length]`, the raster number of the cell that each step visits.
         """
         if order is None:
-            return super().decode(keys, condition, sampler, prefix, prefilled)
+            return super().decode(keys, condition, sampler, prefix, prefill_length)
         draw = self._in_order(order, "decode", len(keys))
-        return draw(keys, condition, sampler, prefix, prefilled)
+        return draw(keys, condition, sampler, prefix, prefill_length)
 
     @property
     def trains(self) -> bool:

@@ -22,7 +22,7 @@ from ar_jax.contexts import Condition, Context, Nothing, map_condition
 from ar_jax.decoding import (
     AnySampler,
     GuidedSampler,
-    Known,
+    Prefix,
     Sampler,
     begin,
     decode,
@@ -179,8 +179,8 @@ class AutoregressiveModel(nn.Module):
         keys: jax.Array,
         condition: Condition = None,
         sampler: AnySampler = Sampler(),
-        prefix: Known | None = None,
-        prefilled: int = 0,
+        prefix: Prefix | None = None,
+        prefill_length: int = 0,
     ) -> tuple[jax.Array, jax.Array]:
         """Draws events; `sample` is the interface to this.
 
@@ -189,14 +189,14 @@ class AutoregressiveModel(nn.Module):
           condition: y.
           sampler: how a value is drawn.
           prefix: known first steps `[batch, n, step_size]`, and how many of them count `[batch]`.
-          prefilled: how many count for every example; these are read in one pass.
+          prefill_length: how many count for every example; these are read in one pass.
 
         Returns:
           Events `[batch, *event]`, and the log-probability of what was drawn `[batch]` nats.
         """
         model, variables = self.unbind()
         keys = as_keys("keys", keys, ("batch",))
-        first = None if prefix is None else prefix[0][:, :prefilled]
+        first = None if prefix is None else prefix[0][:, :prefill_length]
         cache, previous = self.begin(len(keys), condition, first)
 
         def step(*state: Any) -> Any:
@@ -204,7 +204,7 @@ class AutoregressiveModel(nn.Module):
 
         length = self.ordering.length
         carry = begin(cache, previous, length, sampler, prefix)
-        steps, log_prob = decode(step, carry, keys, prefilled, length, sampler, prefix)
+        steps, log_prob = decode(step, carry, keys, prefill_length, length, sampler, prefix)
         if first is not None:
             steps = jnp.concatenate([first, steps], axis=1)
         return self.ordering.to_event(steps), log_prob
@@ -241,7 +241,7 @@ class AutoregressiveModel(nn.Module):
 
     @property
     def _features(self) -> int:
-        return self.ordering.cells_per_step * self.head.features(self.ordering.block_size)
+        return self.ordering.cells_per_step * self.head.num_params(self.ordering.block_size)
 
     def check(self, x: Any, condition: Any = None) -> None:
         """Raises ValueError when the parts do not fit together, or x or y does not fit them."""

@@ -74,7 +74,7 @@ class Ensemble(nn.Module):
         condition: Condition = None,
         sampler: Sampler = Sampler(),
         prefix: tuple[jax.Array, jax.Array] | None = None,
-        prefilled: int = 0,
+        prefill_length: int = 0,
     ) -> tuple[jax.Array, jax.Array]:
         """Draws a member for each example, then an event from it; `sample` is the interface.
 
@@ -88,7 +88,7 @@ class Ensemble(nn.Module):
           sampler: how a member draws a value.
           prefix: known first steps `[batch, n, step_size]`, and how many of them count `[batch]`;
             for members of one ordering.
-          prefilled: how many count for every example.
+          prefill_length: how many count for every example.
 
         Returns:
           Events `[batch, *event]`, and the log-probability `[batch]` nats of what was drawn under
@@ -96,7 +96,8 @@ class Ensemble(nn.Module):
         """
         keys = as_keys("keys", keys, ("batch",))
         drawn = [
-            draw(keys, condition, sampler, prefix, prefilled)[0] for draw in self._members("decode")
+            draw(keys, condition, sampler, prefix, prefill_length)[0]
+            for draw in self._members("decode")
         ]
         members, batch = len(self.models), len(keys)
         scores = self._members("step_log_probs")

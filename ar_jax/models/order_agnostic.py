@@ -86,7 +86,7 @@ class OrderAgnosticModel(AnyOrderModel):
         """
         encoded = self._encode(steps)
         context = self._context(map_condition(jnp.asarray, condition), encoded)
-        features = self.head.features(self.ordering.block_size)
+        features = self.head.num_params(self.ordering.block_size)
         network: Any = self.conditional
         return network.masked(encoded, known, self.ordering, context, features)
 

@@ -137,11 +137,13 @@ def readout(
         ordering.cell_indices[i : i + k][ordering.valid[i : i + k]]
         for i in range(ordering.length + 1 - k)
     ]
-    return by_size(compute, cells, t)
+    return switch_on_size(compute, cells, t)
 
 
-def by_size(compute: Callable[[Any], jax.Array], rows: Sequence[np.ndarray], t: Any) -> jax.Array:
-    """`compute(rows[t])`, where steps have different numbers of rows: a branch for each number."""
+def switch_on_size(
+    compute: Callable[[Any], jax.Array], rows: Sequence[np.ndarray], t: Any
+) -> jax.Array:
+    """`compute(rows[t])` for a traced t, with one `lax.switch` branch for each number of rows."""
     if isinstance(t, int):
         return compute(rows[t])
     sizes = sorted({len(own) for own in rows})

@@ -24,7 +24,7 @@ def check_head(head: Head, block_size: int) -> None:
     support = head.support(block_size)
     assert len(support) == block_size, "support tells of each variable"
     with jax.enable_x64(True):
-        features = np.random.default_rng(0).normal(size=head.features(block_size))
+        features = np.random.default_rng(0).normal(size=head.num_params(block_size))
         steps, weights, places = grid(support)
         everything = steps.astype(head.dtype)
 
@@ -77,7 +77,7 @@ def check_extremes(head: Head, block_size: int) -> None:
     close_by = float(np.nextafter(np.float32(0.3), np.float32(1)))
     steps = np.stack([rng.choice(_extremes(kind), count) for kind in head.support(block_size)], -1)
     choices = [-1e4, -90, -16.1, -1, 0, 0.3, close_by, 1.5, 16.1, 90, 1e4]
-    features = rng.choice(np.array(choices, np.float32), (count, head.features(block_size)))
+    features = rng.choice(np.array(choices, np.float32), (count, head.num_params(block_size)))
     value = np.asarray(steps, np.float32).astype(head.dtype)
     variables = to_float32(random_variables(head, features, value, method=_score))
 

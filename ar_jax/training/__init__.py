@@ -2,7 +2,6 @@
 
 from ar_jax.training.checkpoint import Checkpoints
 from ar_jax.training.config import Training
-from ar_jax.training.living import living
 from ar_jax.training.loop import fit
 from ar_jax.training.metrics import read_metrics
 from ar_jax.training.optimizer import (
@@ -17,6 +16,7 @@ from ar_jax.training.optimizer import (
     Muon,
 )
 from ar_jax.training.parallel import data_parallel
+from ar_jax.training.run_lock import run_lock
 from ar_jax.training.state import TrainState, init_state
 from ar_jax.training.step import make_eval_step, make_train_step
 
@@ -36,8 +36,8 @@ __all__ = [
     "data_parallel",
     "fit",
     "init_state",
-    "living",
     "make_eval_step",
     "make_train_step",
     "read_metrics",
+    "run_lock",
 ]

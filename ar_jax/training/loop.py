@@ -18,10 +18,10 @@ from ar_jax.training.checkpoint import Checkpoints
 from ar_jax.training.config import Training
 from ar_jax.training.fingerprint import Fingerprint
 from ar_jax.training.interruption import Interrupted, stop_signals
-from ar_jax.training.living import living
 from ar_jax.training.metrics import LEARNING_RATE, Metrics, Stopwatch, finite_means
 from ar_jax.training.parallel import any_process, data_parallel, first_process, replicate
 from ar_jax.training.progress import progress_bar
+from ar_jax.training.run_lock import run_lock
 from ar_jax.training.state import TrainState, init_state
 from ar_jax.training.step import Batch, make_train_step
 
@@ -72,7 +72,7 @@ def fit(
       OSError: when something essential cannot be written.
     """
     with (
-        living(folder),
+        run_lock(folder),
         stop_signals() as stop,
         Checkpoints(folder / "checkpoints", training.keep) as checkpoints,
     ):

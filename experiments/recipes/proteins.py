@@ -62,7 +62,7 @@ class ClusteredProteins(Proteins):
         x = np.full((len(proteins), length), end)
         for row, protein in zip(x, proteins, strict=True):
             row[1 : 1 + len(protein)] = protein
-        model = ar.lengthen(self.model, variables, length)
+        model = ar.with_length(self.model, variables, length)
         steps = jax.jit(partial(model.apply, method="step_log_probs"))
         log_prob = np.concatenate(
             [

@@ -5,7 +5,7 @@ import numpy as np
 import ar_jax as ar
 import ar_jax.testing
 from ar_jax.conditionals import GRU, LinearPrediction, WaveNet
-from ar_jax.heads import LogisticDigits
+from ar_jax.heads import CoarseFineLogistic
 from ar_jax.orderings import Raster
 
 NOTHING = np.zeros((3, 0, 4)), np.zeros((3, 0), bool)
@@ -19,7 +19,7 @@ def test_it_keeps_to_its_past_and_decodes():
 
 def test_drawing_costs_what_scoring_costs():
     net = LinearPrediction(WaveNet(layers=4, stacks=1, channels=8, skip_channels=8))
-    model = ar.AutoregressiveModel(Raster((32, 2), (1, 2)), net, LogisticDigits(17, 5))
+    model = ar.AutoregressiveModel(Raster((32, 2), (1, 2)), net, CoarseFineLogistic(17, 5))
     ar.testing.check_work(model)
 
 

@@ -11,7 +11,7 @@ from ar_jax.conditionals import LRU, S5, Mamba
 from ar_jax.conditionals.lru import LRUMixer
 from ar_jax.conditionals.mamba import MambaMixer
 from ar_jax.conditionals.s5 import S5Mixer, hippo
-from ar_jax.conditionals.state_space import in_chunks, linear_recurrence, scan_chunks
+from ar_jax.conditionals.state_space import checkpointed_scan, linear_recurrence, scan_chunks
 from ar_jax.orderings import Raster
 from ar_jax.testing import random_variables
 
@@ -32,7 +32,7 @@ RUNS = {
     "chunks of 5": partial(scan_chunks, by_recurrence, chunk=5),
     "chunks of 21": partial(scan_chunks, by_recurrence, chunk=21),
     "slot by slot": partial(scan_chunks, partial(scan_chunks, by_recurrence, chunk=1), chunk=8),
-    "as models do": partial(in_chunks, by_recurrence),
+    "as models do": partial(checkpointed_scan, by_recurrence),
 }
 
 

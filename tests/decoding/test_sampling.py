@@ -180,7 +180,7 @@ def test_a_model_whose_parameters_are_not_finite_draws_and_scores_nothing(
         lambda: ar.sample(model, broken, key, batch_size=1),
         lambda: ar.stream(model, broken, key, batch_size=1),
         lambda: ar.beam_search(model, broken, beams=1, batch_size=1),
-        lambda: ar.alternatives(model, broken, x, 1),
+        lambda: ar.top_k_alternatives(model, broken, x, 1),
         lambda: evaluate(model, broken, EvaluationBatches(Arrays(x), 1), "test"),
     ):
         with pytest.raises(ValueError, match=message):

@@ -7,7 +7,7 @@ import pytest
 from scipy.special import log_softmax
 from sklearn.metrics import brier_score_loss, log_loss
 
-from ar_jax.evaluation import brier, fit_temperature, hits, reliability, surprise, temper
+from ar_jax.evaluation import apply_temperature, brier, correct, fit_temperature, nll, reliability
 
 RNG = np.random.default_rng(0)
 LOGITS = 2 * RNG.normal(size=(4000, 5))
@@ -31,7 +31,7 @@ def test_the_calibration_error_is_that_computed_by_hand():
 
 def test_the_calibration_error_is_that_of_a_loop_over_the_bins():
     """As the paper writes it: sum over bins of |B| / n * |acc(B) - conf(B)|."""
-    log_posterior = temper(TRUTH, 0.5)
+    log_posterior = apply_temperature(TRUTH, 0.5)
     confidence, predicted = np.exp(log_posterior).max(axis=1), log_posterior.argmax(axis=1)
     expected, edges = 0.0, np.linspace(0, 1, 16)
     for low, high in itertools.pairwise(edges):
@@ -54,8 +54,8 @@ def test_a_classifier_that_is_always_sure_errs_by_its_errors():
 
 def test_accuracy_surprise_and_brier_are_those_of_scikit_learn():
     probability = np.exp(TRUTH)
-    assert hits(TRUTH, LABELS).mean() == np.mean(probability.argmax(axis=1) == LABELS)
-    assert surprise(TRUTH, LABELS).mean() == pytest.approx(log_loss(LABELS, probability), rel=1e-9)
+    assert correct(TRUTH, LABELS).mean() == np.mean(probability.argmax(axis=1) == LABELS)
+    assert nll(TRUTH, LABELS).mean() == pytest.approx(log_loss(LABELS, probability), rel=1e-9)
     each = sum(brier_score_loss(c == LABELS, probability[:, c]) for c in range(5))
     assert brier(TRUTH, LABELS).mean() == pytest.approx(each, rel=1e-9)
 
@@ -64,22 +64,23 @@ def test_accuracy_surprise_and_brier_are_those_of_scikit_learn():
 def test_the_temperature_undoes_a_sharpening(sharpened):
     """Its maximum-likelihood estimate; the interval is five standard errors, by the Fisher
     information of log T: fails by chance once in 1,700,000 seeds."""
-    temperature = fit_temperature(temper(TRUTH, sharpened), LABELS)
+    temperature = fit_temperature(apply_temperature(TRUTH, sharpened), LABELS)
     p = np.exp(TRUTH)
     fisher = np.sum((p * TRUTH**2).sum(axis=1) - (p * TRUTH).sum(axis=1) ** 2)
     assert abs(np.log(temperature * sharpened)) < 5 / np.sqrt(fisher)
 
 
 def test_the_temperature_is_where_the_surprise_is_smallest():
-    log_posterior = temper(TRUTH, 0.5)
+    log_posterior = apply_temperature(TRUTH, 0.5)
     temperature = fit_temperature(log_posterior, LABELS)
     here, *around = (
-        surprise(temper(log_posterior, temperature * factor), LABELS).mean()
+        nll(apply_temperature(log_posterior, temperature * factor), LABELS).mean()
         for factor in (1, 0.999, 1.001, 0.5, 2)
     )
     assert all(here < there for there in around)
     np.testing.assert_array_equal(
-        hits(temper(log_posterior, temperature), LABELS), hits(log_posterior, LABELS)
+        correct(apply_temperature(log_posterior, temperature), LABELS),
+        correct(log_posterior, LABELS),
     )
 
 
@@ -87,24 +88,24 @@ def test_labels_and_posterior_must_fit():
     with pytest.raises(ValueError, match=r"labels: expected shape \[5\], got \[4\]"):
         reliability(BY_HAND, HAND_LABELS[:4])
     with pytest.raises(ValueError, match=r"labels: expected integers .* got values 0 .* 2"):
-        hits(BY_HAND, 2 * HAND_LABELS)
+        correct(BY_HAND, 2 * HAND_LABELS)
     with pytest.raises(ValueError, match="bins: expected at least 1, got 0"):
         reliability(BY_HAND, HAND_LABELS, bins=0)
     with pytest.raises(ValueError, match="examples: expected at least 1, got 0"):
-        hits(np.zeros((0, 2)), np.zeros(0, int))
+        correct(np.zeros((0, 2)), np.zeros(0, int))
 
 
 @pytest.mark.parametrize("temperature", [0.0, -1.0, np.nan, np.inf, 1e-60, 1e39])
 def test_a_temperature_that_cannot_be_is_refused(temperature):
     with pytest.raises(ValueError, match=r"^temperature: expected above 0 and finite, got"):
-        temper(np.log([[0.5, 0.5]]), temperature)
+        apply_temperature(np.log([[0.5, 0.5]]), temperature)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_posterior_that_is_none_is_refused_by_its_row(value):
     log_posterior = np.log([[0.5, 0.5], [0.1, 0.9]])
     log_posterior[1, 0] = value
-    for measure in (hits, surprise, brier, reliability, fit_temperature):
+    for measure in (correct, nll, brier, reliability, fit_temperature):
         with pytest.raises(ValueError, match=rf"^log_posterior: .* highest of {value} in row 1"):
             measure(log_posterior, np.array([0, 1]))
 
@@ -112,6 +113,6 @@ def test_a_posterior_that_is_none_is_refused_by_its_row(value):
 def test_no_temperature_makes_the_impossible_less_surprising():
     with np.errstate(divide="ignore"):
         log_posterior = np.log([[0.5, 0.5], [0.0, 1.0]])
-    assert surprise(log_posterior, np.array([0, 0]))[1] == np.inf
+    assert nll(log_posterior, np.array([0, 0]))[1] == np.inf
     with pytest.raises(ValueError, match=r"^labels: .* probability above 0, .* in row 1"):
         fit_temperature(log_posterior, np.array([0, 0]))

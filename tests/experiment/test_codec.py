@@ -120,7 +120,7 @@ def test_both_sides_take_as_many_values_as_they_are_told(text, tmp_path):
 def test_counts_that_claim_the_moon_are_refused_before_the_model_is_traced(text, monkeypatch):
     files = [[f"{i}", 2**62] for i in range(40)]
     monkeypatch.setattr(codec, "read", lambda data: ({"about": {"files": files}}, b""))
-    monkeypatch.setattr(codec, "lengthen", None)
+    monkeypatch.setattr(codec, "with_length", None)
     with pytest.raises(ValueError, match=r"^files: expected 268435456 variables at most"):
         decompress_files(*text, b"", silent)
 

@@ -80,7 +80,7 @@ def test_going_on_after_the_end_is_impossible(variables):
 def test_the_end_of_real_numbers_is_a_point_among_them():
     """Its probability and the integral over the others are one."""
     head = EndOfSequence(GaussianMixture(2))
-    features = np.tile(np.random.default_rng(0).normal(size=head.features(2)), (4001, 1))
+    features = np.tile(np.random.default_rng(0).normal(size=head.num_params(2)), (4001, 1))
     line = np.linspace(-20, 20, 4001)
     steps = np.stack([np.zeros(4001), line], axis=1)
     density = np.exp(compiled_apply(head, {}, features, steps, method="log_prob"))

@@ -50,7 +50,7 @@ NESTED = Nested(ar.AutoregressiveModel(Raster((2,)), MADE((9,)), Bernoulli(), Ve
     ids=lambda part: type(part).__name__,
 )
 def test_every_feature_counts(head, block_size):
-    features = 0.3 * jax.random.normal(jax.random.key(0), (1, head.features(block_size)))
+    features = 0.3 * jax.random.normal(jax.random.key(0), (1, head.num_params(block_size)))
     value = np.ones((1, block_size), head.dtype)
     variables = random_variables(head, features, value, method="log_prob")
 
@@ -88,7 +88,7 @@ def test_the_logit_of_a_bernoulli_is_that_of_one():
 @pytest.mark.parametrize("value", [-1, 99])
 @pytest.mark.parametrize("head", [Bernoulli(), Categorical(3), DiscretizedLogisticMixture(4)])
 def test_a_value_outside_the_support_is_impossible(head, value):
-    features = jnp.zeros((1, head.features(1)))
+    features = jnp.zeros((1, head.num_params(1)))
     assert head.apply({}, features, np.array([[value]]), method="log_prob") == -np.inf
 
 
@@ -105,7 +105,7 @@ def test_a_value_outside_the_support_is_impossible(head, value):
     ids=lambda part: type(part).__name__,
 )
 def test_features_in_half_precision_are_scored_in_single(head, block_size):
-    features = jnp.ones((1, head.features(block_size)), jnp.bfloat16)
+    features = jnp.ones((1, head.num_params(block_size)), jnp.bfloat16)
     value = jnp.ones((1, block_size), head.dtype)
     score = jax.eval_shape(lambda: head.apply({}, features, value, method="log_prob"))
     assert score.dtype == jnp.float32

@@ -67,7 +67,7 @@ def test_gradients_are_finite_everywhere(mean, log_scale):
 
 def test_a_channel_does_not_depend_on_those_after_it():
     head = DiscretizedLogisticMixture(levels=8, components=3, channels=3)
-    features = jax.random.normal(jax.random.key(0), (head.features(3),))
+    features = jax.random.normal(jax.random.key(0), (head.num_params(3),))
     value = jnp.array([1, 5, 2])
     before = head.apply({}, features, value, method="log_pmf")
     for channel in range(3):
@@ -78,7 +78,7 @@ def test_a_channel_does_not_depend_on_those_after_it():
 
 def test_the_conditionals_of_the_channels_multiply_to_the_joint():
     head = DiscretizedLogisticMixture(levels=8, components=3, channels=3)
-    features = jax.random.normal(jax.random.key(0), (5, head.features(6)))
+    features = jax.random.normal(jax.random.key(0), (5, head.num_params(6)))
     value = jax.random.randint(jax.random.key(1), (5, 6), 0, 8)
     log_pmf = head.apply({}, features, value, method="log_pmf")
     chained = jnp.take_along_axis(log_pmf, value[..., None], axis=-1).sum(axis=(1, 2))

@@ -20,7 +20,7 @@ def built(ordering, head):
 def test_alternatives_are_ratios_of_the_probabilities_of_prefixes():
     model, variables, x = built(Reversed((3,)), Categorical(4))
     y = np.array([1, 0])
-    value, log_prob = ar.alternatives(model, variables, x, 4, y)
+    value, log_prob = ar.top_k_alternatives(model, variables, x, 4, y)
     assert (np.diff(log_prob, axis=-1) <= 0).all()
     for place in range(3):  # the last comes first
         scores = []
@@ -38,7 +38,7 @@ def test_alternatives_are_ratios_of_the_probabilities_of_prefixes():
 def test_those_of_a_chain_of_colours_are_given_the_colours_before():
     model, variables, x = built(Raster((2, 3), (1, 3)), DiscretizedLogisticMixture(4, 2, 3))
     y = np.array([1, 0])
-    value, log_prob = ar.alternatives(model, variables, x, 4, y)
+    value, log_prob = ar.top_k_alternatives(model, variables, x, 4, y)
     assert value.shape == (2, 2, 3, 4)
     own = np.where(np.asarray(value) == x[..., None], log_prob, 0).sum(axis=(1, 2, 3))
     np.testing.assert_allclose(own, model.apply(variables, x, y), 1e-5)
@@ -52,4 +52,4 @@ def test_those_of_a_chain_of_colours_are_given_the_colours_before():
 def test_alternatives_that_there_are_not_are_refused(head, k, message):
     model = ar.AutoregressiveModel(Raster((3,)), GRU(width=4), head)
     with pytest.raises(ValueError, match=f"^{message}"):
-        ar.alternatives(model, {}, np.zeros((1, 3), int), k)
+        ar.top_k_alternatives(model, {}, np.zeros((1, 3), int), k)

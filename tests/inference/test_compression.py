@@ -17,10 +17,10 @@ from ar_jax.contexts import ClassLabel, Nothing, Vector
 from ar_jax.heads import (
     Bernoulli,
     Categorical,
+    CoarseFineLogistic,
     DiscretizedLogisticMixture,
     EndOfSequence,
     GaussianMixture,
-    LogisticDigits,
     Mixed,
     MuLaw,
     Nested,
@@ -45,7 +45,7 @@ MODELS = {
         Nothing(),
     ),
     "patches": (Raster((4, 4, 1), (2, 2, 1)), GRU(layers=1, width=8), Nested(patch), Nothing()),
-    "digits": (Raster((4, 2), (1, 2)), GRU(layers=1, width=8), LogisticDigits(), Nothing()),
+    "digits": (Raster((4, 2), (1, 2)), GRU(layers=1, width=8), CoarseFineLogistic(), Nothing()),
     "ends": (Raster((5, 2), (1, 2)), GRU(width=8), EndOfSequence(Categorical(4)), Nothing()),
     "mixed": (
         Raster((4, 3), (1, 3)),

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from ar_jax.training import SGD, AdamW, Training, living, read_metrics
+from ar_jax.training import SGD, AdamW, Training, read_metrics, run_lock
 
 TRAINING = Training(
     steps=200,
@@ -176,10 +176,10 @@ def test_a_second_run_in_a_folder_is_refused_until_the_first_is_dead(start, tmp_
     first = start(tmp_path, dataclasses.replace(TRAINING, steps=100_000, patience=0))
     wait(first, until=lambda: saved(tmp_path))
     refused = pytest.raises(ValueError, match=r"^folder: expected .*, where a run is going on; .*$")
-    with refused, living(tmp_path):
+    with refused, run_lock(tmp_path):
         pytest.fail("two runs in one folder")
     assert first.is_alive()
     first.kill()
     first.join()
-    with living(tmp_path), living(tmp_path):  # one process may enter twice
+    with run_lock(tmp_path), run_lock(tmp_path):  # one process may enter twice
         pass

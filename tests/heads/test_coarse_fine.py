@@ -2,11 +2,11 @@ import jax
 import numpy as np
 from scipy import stats
 
-from ar_jax.heads import LogisticDigits
+from ar_jax.heads import CoarseFineLogistic
 from ar_jax.testing import close, compiled_apply
 
 BASE = 5
-HEAD = LogisticDigits(base=BASE, components=2)
+HEAD = CoarseFineLogistic(base=BASE, components=2)
 LOGITS, MEANS, SCALES = np.array([0.3, -0.4]), np.array([-1.2, 0.7]), np.array([0.3, 1.1])
 FEATURES = np.stack([LOGITS, MEANS, np.log(SCALES)], axis=-1).reshape(1, -1)
 PAIRS = np.stack(np.divmod(np.arange(BASE**2), BASE), axis=-1)

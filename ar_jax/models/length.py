@@ -15,12 +15,12 @@ BEYOND = 2**24
 """Steps that no window reaches back: caches that are still larger at twice as many keep all."""
 
 
-def lengthen(
+def with_length(
     model: AutoregressiveModel, variables: Variables, length: int, condition: Condition = None
 ) -> AutoregressiveModel:
     """The same model over events of another length, for texts without an end in sight.
 
-        longer = ar.lengthen(model, variables, 100_000)
+        longer = ar.with_length(model, variables, 100_000)
         for step in ar.stream(longer, variables, key, batch_size=1): ...
 
     A step costs what it did, in constant memory: of recurrent and state-space networks, causal

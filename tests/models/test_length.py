@@ -23,7 +23,7 @@ from ar_jax.conditionals import (
     WaveNet,
 )
 from ar_jax.contexts import FirstToken
-from ar_jax.heads import Categorical, LogisticDigits
+from ar_jax.heads import Categorical, CoarseFineLogistic
 from ar_jax.nn import Learned, Rotary
 from ar_jax.orderings import ColumnMajor, Raster
 from ar_jax.testing import random_variables
@@ -44,7 +44,7 @@ def test_far_out_a_step_has_the_probability_that_its_window_gives_it(net):
     """Both see less than 9 steps back."""
     with jax.enable_x64(True):
         model, variables = built(net)
-        longer = ar.lengthen(model, variables, 40)
+        longer = ar.with_length(model, variables, 40)
         x = np.random.default_rng(0).integers(0, 3, (1, 40))
         each = longer.apply(variables, x, method="step_log_probs")
         score = jax.jit(lambda x: model.apply(variables, x, method="step_log_probs")[:, -1])
@@ -55,11 +55,11 @@ def test_far_out_a_step_has_the_probability_that_its_window_gives_it(net):
 @pytest.mark.parametrize("net", [SLIDING, GRU(layers=1, width=5)], ids=["window", "states"])
 def test_a_stream_goes_on_beyond_the_event_in_constant_memory(net):
     model, variables = built(net)
-    longer = ar.lengthen(model, variables, 100_000)
+    longer = ar.with_length(model, variables, 100_000)
     prefix = np.random.default_rng(0).integers(0, 3, (2, 20, 1))
     stream = ar.stream(longer, variables, jax.random.key(0), prefix=prefix)
     drawn = np.concatenate([next(stream) for _ in range(10)], axis=1)
-    shorter = ar.lengthen(model, variables, 30)
+    shorter = ar.with_length(model, variables, 30)
     expected = ar.sample(shorter, variables, jax.random.key(0), prefix=prefix)
     np.testing.assert_array_equal(drawn, expected[:, 20:])
     cache = jax.eval_shape(lambda: longer.apply(variables, 1, method="init_cache"))
@@ -77,13 +77,13 @@ BOUNDED = [
 @pytest.mark.parametrize("net", BOUNDED, ids=lambda net: type(net).__name__)
 def test_any_length_will_do_shorter_than_a_window_too(net):
     digits = isinstance(net, LinearPrediction)
-    head = LogisticDigits(base=4) if digits else Categorical(3, embedding=8)
+    head = CoarseFineLogistic(base=4) if digits else Categorical(3, embedding=8)
     event = (300, 2)[: 1 + digits]
     model = ar.AutoregressiveModel(Raster(event, (1, 2)[: 1 + digits]), net, head)
     shapes = jax.eval_shape(model.init, jax.random.key(0), np.zeros((1, *event), int))
     variables = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
     for length in (1, 2, 255, 256, 300, 512):
-        assert ar.lengthen(model, variables, length).ordering.length == length
+        assert ar.with_length(model, variables, length).ordering.length == length
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_no_length_will_do_where_all_steps_are_kept_or_have_a_place(net):
     model, variables = built(net)
     for length in (1, 2, 8, 10, 512):
         with pytest.raises(ValueError, match=r"^(conditional: expected|model: expected param)"):
-            ar.lengthen(model, variables, length)
+            ar.with_length(model, variables, length)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_no_length_will_do_where_all_steps_are_kept_or_have_a_place(net):
 def test_models_that_cannot_go_on_say_why(net, ordering, message):
     model, variables = built(net, ordering)
     with pytest.raises(ValueError, match=f"^{message}"):
-        ar.lengthen(model, variables, 100)
+        ar.with_length(model, variables, 100)
 
 
 def test_a_language_model_is_lengthened_with_an_example_of_its_condition():
@@ -131,5 +131,5 @@ def test_a_language_model_is_lengthened_with_an_example_of_its_condition():
     model = ar.AutoregressiveModel(Raster((4,)), net, head, FirstToken(3))
     y = np.array([[1]])
     variables = random_variables(model, np.zeros((1, 4), int), y)
-    longer = ar.lengthen(model, variables, 50, y)
+    longer = ar.with_length(model, variables, 50, y)
     assert longer.ordering == Raster((50,))

@@ -1,4 +1,4 @@
-"""Numbers of many levels in two digits, such as the samples of sound."""
+"""Coarse and fine digits of numbers with many levels, such as 16-bit samples of sound."""
 
 from typing import NamedTuple
 
@@ -21,8 +21,10 @@ class _Mixture(NamedTuple):
     precisions: jax.Array
 
 
-class LogisticDigits(Head):
-    """Levels 0 ... base^2 - 1 as the bins of a mixture of logistics, in two digits.
+class CoarseFineLogistic(Head):
+    """Levels 0 ... base^2 - 1 under a discretised mixture of logistics, as coarse and fine digits.
+
+    The factorisation is that of WaveRNN (arXiv 1802.08435).
 
     Level base * high + low is the pair (high, low). A component gives it the mass of its bin, the
     outermost of which reach to infinity, as in `DiscretizedLogisticMixture`; the mass of a high
@@ -44,7 +46,7 @@ class LogisticDigits(Head):
     base: int = 256
     components: int = 10
 
-    def features(self, block_size: int) -> int:
+    def num_params(self, block_size: int) -> int:
         return block_size // 2 * 3 * self.components
 
     def encode(self, value: jax.Array) -> jax.Array:

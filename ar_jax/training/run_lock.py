@@ -10,10 +10,10 @@ from ar_jax.training.parallel import first_process
 
 
 @contextmanager
-def living(folder: Path) -> Iterator[None]:
-    """Keeps other processes out of a run's folder; may be entered again by the same one.
+def run_lock(folder: Path) -> Iterator[None]:
+    """Locks a run's folder against other processes; the same process may enter it again.
 
-    The system ends this with the process, however that ends.
+    The operating system releases the lock when the process ends, however it ends.
 
     Args:
       folder: of the run; made if missing.
