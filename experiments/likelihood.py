@@ -37,7 +37,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from ar_jax.configuration import describe
+from ar_jax.configuration import ABSENT, describe, differences
 from ar_jax.durable import write
 from ar_jax.evaluation import Likelihood, Scores
 from ar_jax.experiment.command_line import dispatch, parse
@@ -147,11 +147,9 @@ class Record:
 
 
 def differs(recorded: Any, now: Any) -> bool:
-    """Whether a configuration says other than what it was of; fields of only one say nothing."""
+    """Whether the configuration differs from the recorded one, in a field that both have."""
     now = json.loads(json.dumps(describe(now)))
-    if isinstance(recorded, dict) and isinstance(now, dict):
-        return any(differs(recorded[name], now[name]) for name in recorded.keys() & now.keys())
-    return recorded != now
+    return any(ABSENT not in pair for _, *pair in differences(recorded, now))
 
 
 OTHERS = ("bayes_accuracy",)

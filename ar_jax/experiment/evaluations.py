@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ar_jax.data import EvaluationBatches
-from ar_jax.evaluation import Likelihood, Scores, bayes, hits, log_likelihoods, score
+from ar_jax.evaluation import Likelihood, Scores, bayes, correct, log_likelihoods, score
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +52,7 @@ class BayesAccuracy(Evaluation):
         classes = np.arange(model.context.classes)
         posterior = bayes(log_likelihoods(model, variables, batches, classes))
         labels = data.test.batch(np.arange(len(data.test)))["y"]
-        return {"bayes_accuracy": float(hits(np.asarray(posterior), labels).mean())}
+        return {"bayes_accuracy": float(correct(np.asarray(posterior), labels).mean())}
 
 
 def figures(likelihood: Likelihood) -> dict[str, Any]:

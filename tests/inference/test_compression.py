@@ -114,7 +114,7 @@ def test_another_process_gives_the_same_bytes_and_reads_them(small, tmp_path):
     program = f"""
 import jax, numpy as np
 from ar_jax.inference import compression
-from tests.test_compression import MODELS
+from tests.inference.test_compression import MODELS
 import ar_jax as ar
 stored = np.load({str(tmp_path / "variables.npz")!r})
 model = ar.AutoregressiveModel(*MODELS["text"])
@@ -124,7 +124,7 @@ data = open({str(tmp_path / "data")!r}, "rb").read()
 assert compression.compress(model, variables, stored["x"]) == data
 assert (compression.decompress(model, variables, data) == stored["x"]).all()
 """
-    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[1])
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])
 
 
 def test_every_damaged_byte_and_thousands_of_damaged_files_are_refused(small):
@@ -288,7 +288,7 @@ def stored():
 
 
 def test_an_archive_of_version_3_is_read_by_every_later_version():
-    data = (Path(__file__).parent / "stored" / "version3.arj").read_bytes()
+    data = (Path(__file__).parents[1] / "stored" / "version3.arj").read_bytes()
     model, variables, x = stored()
     header, payload = read(data)
     assert (header["version"], header["count"], header["about"]) == (3, 20, {"name": "é"})
