@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         inference,
         interop,
         models,
+        objectives,
         testing,
         training,
     )
@@ -63,6 +64,7 @@ __all__ = [
     "models",
     "most_confident",
     "nn",
+    "objectives",
     "orderings",
     "sample",
     "step_log_probs",
@@ -74,7 +76,8 @@ __all__ = [
 ]
 
 _ON_FIRST_USE = (
-    "data", "evaluation", "experiment", "inference", "interop", "models", "testing", "training",
+    "data", "evaluation", "experiment", "inference", "interop", "models", "objectives", "testing",
+    "training",
 )  # fmt: skip
 """Packages that are imported when they are first named: Orbax and TFDS take seconds."""
 

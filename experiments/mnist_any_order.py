@@ -13,10 +13,11 @@ of the raster's order. Reads MNIST as TFDS prepared it.
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import ar_jax as ar
 from ar_jax.experiment.plots import draw_images
+from ar_jax.objectives import Objective, RandomOrder
 from ar_jax.training import Muon, Training
 from experiments.images import patch_transformer
 from experiments.infilling import REGIONS, Infilling
@@ -41,6 +42,8 @@ class MnistAnyOrder(Infilling):
         steps=3000, optimizer=Muon(learning_rate=3e-3), log_every=50, validate_every=500
     )
     folder: Path = Path("runs/mnist_any_order")
+
+    objective: ClassVar[Objective] = RandomOrder()
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
         path = path.with_suffix(".png")

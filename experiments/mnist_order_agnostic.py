@@ -26,6 +26,7 @@ import ar_jax as ar
 from ar_jax.data import Splits
 from ar_jax.evaluation import Likelihood
 from ar_jax.experiment.plots import draw_images
+from ar_jax.objectives import MaskedDiffusion, Objective
 from ar_jax.training import Muon, Training
 from experiments.images import first, patch_transformer
 from experiments.infilling import REGIONS, Infilling, over_batches, summed_up
@@ -51,6 +52,7 @@ class MnistOrderAgnostic(Infilling):
     )
     folder: Path = Path("runs/mnist_order_agnostic")
 
+    objective: ClassVar[Objective] = MaskedDiffusion()
     tested_on: ClassVar[str] = "first images of test, one dynamic binarisation"
 
     @cached_property

@@ -44,6 +44,7 @@ from ar_jax.experiment.folder import (
 )
 from ar_jax.experiment.plots import draw_curves
 from ar_jax.inference.compression import LIMIT
+from ar_jax.objectives import MaximumLikelihood, Objective
 from ar_jax.training import Checkpoints, Training, fit, init_state, read_metrics, run_lock
 from ar_jax.training.interruption import Interrupted
 from ar_jax.training.parallel import devices
@@ -96,6 +97,7 @@ class Experiment(ABC):
     debug: bool = False
 
     places: ClassVar[tuple[str, ...]] = ("folder",)  # where things lie: no part of what is learned
+    objective: ClassVar[Objective] = MaximumLikelihood()
     tested_on: ClassVar[str] = "test"
     sample: ClassVar[Sample] = Sample()  # the defaults of drawing
     small_sample: ClassVar[Sample]  # what --debug draws; else the same
@@ -189,7 +191,10 @@ class Experiment(ABC):
             path.parent.mkdir(exist_ok=True)
             self.draw(variables, self.drawing, path)
 
-        fit(self.model, self.batches(), validate, self.folder, self.training, preview)
+        fit(
+            self.model, self.batches(), validate, self.folder, self.training, preview,
+            self.objective,
+        )  # fmt: skip
 
     @property
     def finished(self) -> bool:

@@ -32,6 +32,7 @@ BELOW = {  # what the files of each part may import of ar_jax, besides themselve
         "orderings",
     },
     "inference": {"checks", "contexts", "decoding", "heads", "models", "orderings"},
+    "objectives": {"models"},
     "interop": {
         "checks",
         "conditionals",
@@ -43,8 +44,8 @@ BELOW = {  # what the files of each part may import of ar_jax, besides themselve
         "orderings",
     },
     "data": {"checks", "durable", "math"},
-    "training": {"checks", "configuration", "durable", "models"},
-    "evaluation": {"checks", "data", "models", "training"},
+    "training": {"checks", "configuration", "durable", "models", "objectives"},
+    "evaluation": {"checks", "data", "models", "objectives", "training"},
 }
 BELOW["experiment"] = set(BELOW)
 

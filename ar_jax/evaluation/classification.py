@@ -13,8 +13,8 @@ from rich.progress import track
 
 from ar_jax.checks import check_shape, check_variables, is_concrete
 from ar_jax.models.autoregressive import Array, AutoregressiveModel, Model
+from ar_jax.objectives import Batch
 from ar_jax.training.parallel import data_parallel, first_process, replicate
-from ar_jax.training.step import Batch, log_prob
 
 
 def posterior(
@@ -139,7 +139,7 @@ def _log_likelihoods(model: Model, variables: Any, x: Array, conditions: jax.Arr
 
     def under(condition: jax.Array) -> jax.Array:
         y = jnp.broadcast_to(condition, (len(x), *condition.shape))
-        return log_prob(model, variables, {"x": x, "y": y})
+        return model.apply(variables, x, y)
 
     return lax.map(under, conditions).T  # one after the other: the memory of one pass
 

@@ -15,8 +15,9 @@ from ar_jax.data.batches import EvaluationBatches
 from ar_jax.data.sources import groups
 from ar_jax.evaluation.standard_error import StandardError, standard_error
 from ar_jax.models.autoregressive import Model
+from ar_jax.objectives import Batch
 from ar_jax.training.parallel import data_parallel, replicate
-from ar_jax.training.step import Batch, make_eval_step
+from ar_jax.training.step import make_eval_step
 
 Kind = Literal["exact", "lower bound", "estimate"]
 

@@ -25,8 +25,8 @@ class AnyOrderModel(AutoregressiveModel):
     sigma-GPT, arXiv 2404.09562). Each order is a model with an exact likelihood. They agree only as
     far as training went.
 
-    Training, which is where there is a "dropout" rng, draws an order for each example. In all
-    else it is the model of its `ordering`; `order` asks for another. `ar_jax.infill` completes.
+    It is the model of its `ordering`; `order` asks for another. The objective
+    `ar_jax.objectives.RandomOrder` trains all of them, and `ar_jax.infill` completes.
 
     Attributes: those of `AutoregressiveModel`; the conditional is a `Transformer` with `FromTo`
       positions, or a `MaskedTransformer`.
@@ -46,7 +46,7 @@ class AnyOrderModel(AutoregressiveModel):
           condition: y, as the context takes it; None if there is none.
           lengths: `[batch]` integers, how many steps of each event count; None for all.
           order: `[batch, length]` integers, the raster number of the cell that each step visits;
-            None for that of `ordering`, and in training for any.
+            None for that of `ordering`.
 
         Returns:
           `[batch]`, nats; exact for the order.
@@ -54,12 +54,6 @@ class AnyOrderModel(AutoregressiveModel):
         Raises:
           ValueError: when x, the condition, the lengths or the order do not fit the model.
         """
-        if order is None and self.trains:
-            if lengths is not None:
-                raise ValueError(
-                    "lengths: expected None in training, where any cell may come first"
-                )
-            order = self.random_orders(len(x))
         if order is None or self.is_initializing():
             return super().__call__(x, condition, lengths)
         return self._in_order(order, "__call__", len(x))(x, condition, lengths)
@@ -69,7 +63,7 @@ class AnyOrderModel(AutoregressiveModel):
     ) -> jax.Array:
         """log p of each step given those before it: `[batch, length]`, nats, as the order goes.
 
-        Args: as of the call, where `order` is never drawn.
+        Args: as of the call.
         """
         if order is None or self.is_initializing():
             return super().step_log_probs(x, condition)
@@ -93,16 +87,6 @@ class AnyOrderModel(AutoregressiveModel):
             return super().decode(keys, condition, sampler, prefix, prefill_length)
         draw = self._in_order(order, "decode", len(keys))
         return draw(keys, condition, sampler, prefix, prefill_length)
-
-    @property
-    def trains(self) -> bool:
-        """Whether the call is one of training, rather than of initialisation or evaluation."""
-        return self.has_rng("dropout") and not self.is_initializing()
-
-    def random_orders(self, batch: int) -> jax.Array:
-        """`[batch, length]`: any order for each example, by the "dropout" rng."""
-        keys = jax.random.split(self.make_rng("dropout"), batch)
-        return jax.vmap(jax.random.permutation, (0, None))(keys, self.ordering.length)
 
     def check_parts(self) -> None:
         super().check_parts()

@@ -27,9 +27,8 @@ class Ensemble(nn.Module):
     MADE, are the papers' order-agnostic and connectivity-agnostic training (MADE, arXiv 1502.03509;
     EoNADE, arXiv 1310.1757): FVSBN, NADE and MADE keep their weights by the cells of the event.
 
-    Training, which is where there is a "dropout" rng, scores a batch by one member drawn at random:
-    the papers' way, one pass and not n. By Jensen's inequality its mean is at most
-    log p(x | y). Without the rng the log-probability is exact, at the cost of all members.
+    The log-probability is exact, at the cost of all members. The objective
+    `ar_jax.objectives.RandomMember` trains by one member at a time, the papers' way.
 
     `init`, `apply`, `sample`, training and evaluation take it as they take a model.
 
@@ -52,7 +51,7 @@ class Ensemble(nn.Module):
           lengths: `[batch]` integers, how many steps of each event count; None for all.
 
         Returns:
-          `[batch]`, nats; with a "dropout" rng under one member for the whole batch.
+          `[batch]`, nats.
 
         Raises:
           ValueError: when x, the condition or the lengths do not fit every member.
@@ -63,10 +62,21 @@ class Ensemble(nn.Module):
         if self.is_initializing():
             self._initialise(x, condition)
         scores = [partial(score, x, condition, lengths) for score in self._members("__call__")]
-        if self.has_rng("dropout"):
-            which = jax.random.randint(self.make_rng("dropout"), (), 0, len(scores))
-            return jax.lax.switch(which, scores)
         return _mean(jnp.stack([score() for score in scores]))
+
+    def member_log_prob(
+        self, member: int | jax.Array, x: Array, condition: Condition = None
+    ) -> jax.Array:
+        """Log-probability of a batch of events under one member: `[batch]`, nats.
+
+        Args:
+          member: which one; it may be traced.
+          x: `[batch, *event]`.
+          condition: y.
+        """
+        self.check(x, condition)
+        scores = [partial(score, x, condition) for score in self._members("__call__")]
+        return jax.lax.switch(member, scores)
 
     def decode(
         self,

@@ -20,40 +20,11 @@ class OrderAgnosticModel(AnyOrderModel):
     Also that of DeepNADE (arXiv 1310.1757), and of MaskGIT (arXiv 2202.04200), which draws several
     cells at once: `ar_jax.infill_in_rounds`.
 
-    Training, which is where there is a "dropout" rng, makes one pass: it draws how many cells of an
-    event are known, t, and which, and gives length / (length - t) times the log-probability of the
-    others. The mean of that over t and the cells is the mean of log p over all orders, which by
-    Jensen's inequality is at most the logarithm of their mean probability.
-
-    In all else the log-probability is exact for the order, at the cost of a pass for each step.
+    The objective `ar_jax.objectives.MaskedDiffusion` trains it, in one pass a step. The
+    log-probability is exact for the order, at the cost of a pass for each step.
 
     Attributes: those of `AutoregressiveModel`; the conditional is a `MaskedTransformer`.
     """
-
-    def __call__(
-        self,
-        x: Array,
-        condition: Condition = None,
-        lengths: Array | None = None,
-        order: Array | None = None,
-    ) -> jax.Array:
-        """Log-probability of a batch of events.
-
-        Args: as of `AnyOrderModel`.
-
-        Returns:
-          `[batch]`, nats; exact for the order, in training an estimate of the mean over orders.
-
-        Raises:
-          ValueError: when x, the condition, the lengths or the order do not fit the model.
-        """
-        if order is not None or lengths is not None or not self.trains:
-            return super().__call__(x, condition, lengths, order)
-        length = self.ordering.length
-        count = jax.random.randint(self.make_rng("dropout"), (len(x), 1), 0, length)
-        known = jnp.argsort(self.random_orders(len(x)), axis=1) < count
-        log_prob = self.masked_log_probs(x, known, condition).sum(axis=1)
-        return log_prob * length / (length - count[:, 0])
 
     def masked_log_probs(self, x: Array, known: Array, condition: Condition = None) -> jax.Array:
         """log p(x_k | known cells, y) of each other cell k, in one pass.

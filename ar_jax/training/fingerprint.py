@@ -22,6 +22,7 @@ import numpy as np
 import ar_jax
 from ar_jax.configuration import describe, differences, digest, leaves
 from ar_jax.durable import keep_aside, write
+from ar_jax.objectives import MaximumLikelihood
 from ar_jax.training.config import Training
 from ar_jax.training.parallel import devices, first_process
 
@@ -37,6 +38,12 @@ HARMLESS = (
 Other `steps` stretch or squeeze the rest of the learning rate's schedule.
 """
 
+FORMER = {
+    "AnyOrderModel": "RandomOrder", "OrderAgnosticModel": "MaskedDiffusion",
+    "Ensemble": "RandomMember",
+}  # fmt: skip
+"""The objectives of runs of before there were objectives, where not MaximumLikelihood."""
+
 BATCHES = (0, *(4**power for power in range(9)))
 """Which batches are looked at: all of them would cost a training."""
 
@@ -51,6 +58,7 @@ class Fingerprint:
     Attributes:
       model: each field of each part.
       training: each field.
+      objective: each field.
       data: shapes and dtypes of a batch, digests of some batches and of the source of
         `training_batches`, and its number of examples.
     """
@@ -58,15 +66,23 @@ class Fingerprint:
     model: Any
     training: dict[str, Any]
     data: dict[str, Any]
+    objective: Any = dataclasses.field(default_factory=lambda: describe(MaximumLikelihood()))
 
     @classmethod
-    def of(cls, model: Any, training: Training, batches: grain.MapDataset[Any]) -> "Fingerprint":
+    def of(
+        cls,
+        model: Any,
+        training: Training,
+        batches: grain.MapDataset[Any],
+        objective: Any = MaximumLikelihood(),
+    ) -> "Fingerprint":
         """The fingerprint of what `fit` is given.
 
         Args:
           model: the model.
           training: how it is trained.
           batches: element i is the batch of step i + 1.
+          objective: what training minimises.
         """
         some = [batches[i] for i in BATCHES if i < len(batches)]
         arrays = {name: f"{leaf.dtype} {list(leaf.shape)}" for name, leaf in leaves(some[0])}
@@ -74,7 +90,7 @@ class Fingerprint:
         if (source := _source(batches)) is not None:
             data |= {"examples": len(source), "source": digest(_looked_at(source))}
         data["batches"] = digest(some)
-        return cls(describe(model), describe(training), data)
+        return cls(describe(model), describe(training), data, describe(objective))
 
     def check_same(self, folder: Path) -> list[str]:
         """What a run that goes on in a folder does otherwise than before, none of it harmful.
@@ -90,7 +106,8 @@ class Fingerprint:
             )
             return []
         told = []
-        begun = {field: recorded[field] for field in self.json}
+        former = {"class": FORMER.get(self.model.get("class"), "MaximumLikelihood")}
+        begun = {"objective": former} | {f: recorded[f] for f in self.json if f in recorded}
         for name, before, given in differences(begun, self.json):
             if name.removeprefix("training.") not in HARMLESS:
                 raise ValueError(
@@ -142,7 +159,7 @@ def read_run(folder: Path) -> dict[str, Any] | None:
         recorded = json.loads((folder / FILE).read_text("utf-8"))
     except (FileNotFoundError, ValueError, RecursionError):
         return None
-    fields = [field.name for field in dataclasses.fields(Fingerprint)]
+    fields = [f.name for f in dataclasses.fields(Fingerprint) if f.name != "objective"]
     if not isinstance(recorded, dict) or not {"starts", *fields} <= recorded.keys():
         return None
     starts = recorded["starts"]

@@ -14,6 +14,7 @@ import numpy as np
 
 from ar_jax.checks import check_parameters
 from ar_jax.models.autoregressive import Model
+from ar_jax.objectives import Batch, Loss, MaximumLikelihood, Objective
 from ar_jax.training.checkpoint import Checkpoints
 from ar_jax.training.config import Training
 from ar_jax.training.fingerprint import Fingerprint
@@ -23,7 +24,7 @@ from ar_jax.training.parallel import any_process, data_parallel, first_process, 
 from ar_jax.training.progress import progress_bar
 from ar_jax.training.run_lock import run_lock
 from ar_jax.training.state import TrainState, init_state
-from ar_jax.training.step import Batch, make_train_step
+from ar_jax.training.step import make_train_step
 
 READING = grain.ReadOptions(num_threads=1, prefetch_buffer_size=4)  # while the devices compute
 
@@ -35,6 +36,7 @@ def fit(
     folder: Path,
     training: Training,
     preview: Callable[[Any, int], None] = lambda variables, step: None,
+    objective: Callable[..., Loss] = MaximumLikelihood(),
 ) -> TrainState:
     """Trains a model, going on from the last checkpoint in the folder.
 
@@ -47,10 +49,10 @@ def fit(
     of two changes the fifth digit); elsewhere as far as what is compiled is deterministic.
 
     A run goes on only with what it began with: `run.json` in the folder holds the model, the
-    training, a fingerprint of the data, the versions and the machine. Of `training` only what
-    leaves right what was learned so far may differ: `steps` (the rest of the schedule goes to the
-    new end), `micro_batches`, `log_every`, `validate_every`, `patience`, `keep`, `on_nonfinite` and
-    `max_skipped`. The code of the model's classes is not compared.
+    objective, the training, a fingerprint of the data, the versions and the machine. Of `training`
+    only what leaves right what was learned so far may differ: `steps` (the rest of the schedule
+    goes to the new end), `micro_batches`, `log_every`, `validate_every`, `patience`, `keep`,
+    `on_nonfinite` and `max_skipped`. The code of the model's classes is not compared.
 
     Args:
       model: the model.
@@ -60,6 +62,8 @@ def fit(
       training: how to train.
       preview: called with the averaged variables and the step after each validation, when the state
         is saved; the first of its errors is told in a warning, and training goes on.
+      objective: what is minimised: one of `ar_jax.objectives`, or a function of your own (see
+        `ar_jax.objectives.Objective`). Its scalars are logged by their names.
 
     Returns:
       The last state.
@@ -76,15 +80,17 @@ def fit(
         stop_signals() as stop,
         Checkpoints(folder / "checkpoints", training.keep) as checkpoints,
     ):
+        check_objective(objective, model)
         optimizer = training.optimizer.transformation(training.steps)
         rate = training.optimizer.rate(training.steps)
         train_step = make_train_step(
             model, optimizer, training.ema_decay, training.micro_batches, training.precision,
-            training.on_nonfinite,
+            training.on_nonfinite, objective,
         )  # fmt: skip
         train_step = data_parallel(train_step, donate_argnums=(0,))
         state = init_state(model, optimizer, training.seed, cast(Batch, batches[0]))
-        fingerprint = Fingerprint.of(model, training, batches)
+        variables_per_event = math.prod(model.ordering.event)
+        fingerprint = Fingerprint.of(model, training, batches, objective)
 
         unread: list[Any] = []  # scalars, left on the devices, so that they need not wait
         seconds: dict[str, float] = {}
@@ -94,6 +100,8 @@ def fit(
             differs = fingerprint.check_same(folder)
             state = checkpoints.restore(state)
             unread += checkpoints.unread(int(state.step))
+            if isinstance(objective, MaximumLikelihood):  # rows of before it told of "nats"
+                unread = [{"nats": row["loss"] * variables_per_event} | row for row in unread]
             seconds = checkpoints.seconds(int(state.step))
             validated = checkpoints.validated(int(state.step))
         state, step = replicate(state), int(state.step)
@@ -144,9 +152,12 @@ def fit(
                                 f"loss or gradient is not finite, got {skipped:.0f} until step "
                                 f"{step}; {LEARNING_RATE}"
                             )
-                        if "loss" in means:  # not all were skipped
-                            means["train_bits_per_dim"] = means.pop("loss") / math.log(2)
-                            progress(step, means["train_bits_per_dim"])
+                        if "nats" in means:
+                            scored = means.pop("variables", variables_per_event)
+                            means["train_bits_per_dim"] = means.pop("nats") / scored / math.log(2)
+                            progress(step, f"{means['train_bits_per_dim']:.3f} bits/dim")
+                        elif "loss" in means:  # not all were skipped
+                            progress(step, f"loss {means['loss']:.3f}")
                         means |= {"learning_rate": float(np.asarray(rate(step - 1)))}
                         metrics.write(step, **means, **watch.read())
                         unread = []
@@ -199,6 +210,17 @@ def _draw(preview: Callable[[Any, int], None], variables: Any, step: int, drawn:
             warnings.warn(f"{text}; training goes on without", stacklevel=3)
         return False
     return drawn
+
+
+def check_objective(objective: Any, model: Model) -> None:
+    """Raises ValueError when it is none, or does not suit the model."""
+    if isinstance(objective, Objective):
+        objective.check(model)
+    elif not callable(objective) or isinstance(objective, type):
+        raise ValueError(
+            "objective: expected one of ar_jax.objectives or a function (model, variables, batch, "
+            f"key) -> losses, scalars, got {objective!r:.200}"
+        )
 
 
 def _likely(batch: Any) -> str:

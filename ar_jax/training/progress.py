@@ -20,7 +20,7 @@ class Rate(progress.ProgressColumn):
 
 
 @contextmanager
-def progress_bar(start: int, steps: int) -> Iterator[Callable[[int, float], None]]:
+def progress_bar(start: int, steps: int) -> Iterator[Callable[[int, str], None]]:
     """Shows the steps done, the loss, the rate over the last hour and the time left.
 
     Args:
@@ -28,7 +28,7 @@ def progress_bar(start: int, steps: int) -> Iterator[Callable[[int, float], None
       steps: that there are.
 
     Returns:
-      Takes the steps done by now and the loss in bits/dim.
+      Takes the steps done by now and the loss as it is shown.
     """
     bar = progress.Progress(
         progress.BarColumn(),
@@ -41,4 +41,4 @@ def progress_bar(start: int, steps: int) -> Iterator[Callable[[int, float], None
     )
     task = bar.add_task("", total=steps, completed=start, loss="")
     with bar:
-        yield lambda step, loss: bar.update(task, completed=step, loss=f"{loss:.3f} bits/dim")
+        yield lambda step, loss: bar.update(task, completed=step, loss=loss)

@@ -2,12 +2,13 @@
 
 A step runs under any transformation that names an axis "data": `jax.pmap` over devices, `jax.vmap`
 in tests. A batch is a dictionary of arrays: "x" `[batch, *event]`, "y" `[batch, ...]` where there
-are conditions, "mask" `[batch]` where some rows only fill the batch up.
+are conditions, "lengths" `[batch]` where only so many first steps of an event count, and others
+that an objective reads; in evaluation "mask" `[batch]`, where some rows only fill the batch up.
 """
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, cast
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,21 +16,14 @@ import optax
 from jax import lax
 
 from ar_jax.models.autoregressive import Model
+from ar_jax.objectives import Batch, Loss, MaximumLikelihood
 from ar_jax.training.config import OnNonfinite, Precision
 from ar_jax.training.state import TrainState
 
-Batch = Mapping[str, Any]
 Scalars = dict[str, jax.Array]
 
-
-def log_prob(
-    model: Model,
-    variables: Any,
-    batch: Batch,
-    rngs: dict[str, jax.Array] | None = None,
-) -> jax.Array:
-    """log p(x | y) of the rows of a batch: `[batch]`, nats."""
-    return cast(jax.Array, model.apply(variables, batch["x"], batch.get("y"), rngs=rngs))
+RESERVED = ("loss", "gradient_norm", "skipped", "learning_rate", "step")
+"""Names in the log that are not the objective's."""
 
 
 def make_train_step(
@@ -39,10 +33,12 @@ def make_train_step(
     micro_batches: int = 1,
     precision: Precision = "float32",
     on_nonfinite: OnNonfinite = "raise",
+    objective: Callable[..., Loss] = MaximumLikelihood(),
 ) -> Callable[[TrainState, Batch], tuple[TrainState, Scalars]]:
-    """The step (state, batch) -> (state, {"loss", "gradient_norm"}).
+    """The step (state, batch) -> (state, {"loss", "gradient_norm", ...}).
 
-    The loss is the mean negative log-likelihood in nats per variable. Dropout is a function of
+    The loss is the mean of the objective, divided by the number of variables of an event: nats per
+    variable. The means of the objective's scalars stand beside it. Its random key is a function of
     (seed, step, device, micro-batch).
 
     Args:
@@ -53,38 +49,42 @@ def make_train_step(
       micro_batches: parts of the share that are computed one after the other.
       precision: that the network computes in.
       on_nonfinite: with "skip" a step whose loss or gradient is not finite on any device changes
-        nothing but the count of steps, and its scalars are {"loss": 0, "gradient_norm": 0,
-        "skipped": 1}; those of all other steps hold "skipped": 0.
+        nothing but the count of steps, and its scalars are 0, but {"skipped": 1}; those of all
+        other steps hold "skipped": 0.
+      objective: what is minimised, e.g. `ar_jax.objectives.MaximumLikelihood()`.
     """
     variables_per_event = math.prod(model.ordering.event)
 
-    def loss(params: Any, batch: Batch, key: jax.Array) -> jax.Array:
+    def loss(params: Any, batch: Batch, key: jax.Array) -> tuple[jax.Array, Scalars]:
         params = jax.tree.map(lambda p: p.astype(precision), params) if narrow else params
-        nats = -log_prob(model, {"params": params}, batch, rngs={"dropout": key})
-        return nats.mean() / variables_per_event
+        losses, scalars = _checked(objective(model, {"params": params}, batch, key), batch)
+        means = {name: jnp.mean(value) for name, value in scalars.items()}
+        return losses.mean() / variables_per_event, means
 
     narrow = precision != "float32"  # parameters may be wider than float32, and then stay so
-    loss_and_gradient = jax.value_and_grad(loss)
+    loss_and_gradient = jax.value_and_grad(loss, has_aux=True)
 
-    def of_share(params: Any, batch: Batch, key: jax.Array) -> tuple[jax.Array, Any]:
-        """The loss and its gradient, on one device's share of the batch."""
+    def of_share(params: Any, batch: Batch, key: jax.Array) -> tuple[jax.Array, Scalars, Any]:
+        """The loss, its scalars and its gradient, on one device's share of the batch."""
         if micro_batches == 1:
-            return loss_and_gradient(params, batch, key)
+            (value, scalars), gradient = loss_and_gradient(params, batch, key)
+            return value, scalars, gradient
 
-        def add(total: Any, part: tuple[Batch, jax.Array]) -> tuple[Any, jax.Array]:
-            value, gradient = loss_and_gradient(params, *part)
-            return jax.tree.map(jnp.add, total, gradient), value
+        def add(total: Any, part: tuple[Batch, jax.Array]) -> tuple[Any, Any]:
+            values, gradient = loss_and_gradient(params, *part)
+            return jax.tree.map(jnp.add, total, gradient), values
 
         zeros = jax.tree.map(jnp.zeros_like, params)
         parts = _split(batch, micro_batches), jax.random.split(key, micro_batches)
         total, values = lax.scan(add, zeros, parts)
-        return values.mean(), jax.tree.map(lambda g: g / micro_batches, total)
+        value, scalars = jax.tree.map(jnp.mean, values)
+        return value, scalars, jax.tree.map(lambda g: g / micro_batches, total)
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Scalars]:
         key = jax.random.fold_in(state.key, state.step)
         key = jax.random.fold_in(key, lax.axis_index("data"))
         # Mean over devices after the gradient, so that the loss stays one of this device alone.
-        value, gradient = lax.pmean(of_share(state.params, batch, key), "data")
+        value, means, gradient = lax.pmean(of_share(state.params, batch, key), "data")
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
@@ -95,7 +95,7 @@ def make_train_step(
             opt_state=opt_state,
             key=state.key,
         )
-        scalars = {"loss": value, "gradient_norm": optax.tree.norm(gradient)}
+        scalars = means | {"loss": value, "gradient_norm": optax.tree.norm(gradient)}
         if on_nonfinite == "raise":
             return new, scalars
 
@@ -108,6 +108,25 @@ def make_train_step(
         return taken(new, state.replace(step=new.step)), scalars
 
     return train_step
+
+
+def _checked(returned: Any, batch: Batch) -> Loss:
+    """What an objective returned, if it is what it should be."""
+    expected = f"objective: expected losses [{len(batch['x'])}] and a dictionary of scalars"
+    if not (isinstance(returned, tuple) and len(returned) == 2):
+        raise ValueError(f"{expected}, got {type(returned).__name__}")
+    losses, scalars = returned
+    if jnp.shape(losses) != (len(batch["x"]),):
+        raise ValueError(f"{expected}, got losses {list(jnp.shape(losses))}")
+    if not isinstance(scalars, Mapping):
+        raise ValueError(f"{expected}, got {type(scalars).__name__} beside the losses")
+    for name, value in scalars.items():
+        if name in RESERVED or jnp.shape(value) not in ((), jnp.shape(losses)):
+            raise ValueError(
+                f"{expected}, each [batch] or [] and named otherwise than {', '.join(RESERVED)}, "
+                f"got {name} {list(jnp.shape(value))}"
+            )
+    return losses, dict(scalars)
 
 
 def _split(batch: Batch, parts: int) -> dict[str, jax.Array]:
@@ -124,6 +143,9 @@ def make_eval_step(model: Model) -> Callable[[Any, Batch], jax.Array]:
     """The step (variables, batch) -> -log p(x | y) of the rows of all devices: `[batch]`, nats."""
 
     def eval_step(variables: Any, batch: Batch) -> jax.Array:
-        return lax.all_gather(-log_prob(model, variables, batch), "data", tiled=True)
+        lengths = batch.get("lengths")
+        given = {} if lengths is None else {"lengths": lengths}
+        log_prob = model.apply(variables, batch["x"], batch.get("y"), **given)
+        return lax.all_gather(-log_prob, "data", tiled=True)
 
     return eval_step

@@ -153,7 +153,12 @@ def measure(experiment: Experiment, options: Speed) -> Figures:
     optimizer = training.optimizer.transformation(training.steps)
     state = replicate(init_state(model, optimizer, training.seed, batches[0]))
     train_step = make_train_step(
-        model, optimizer, training.ema_decay, training.micro_batches, training.precision
+        model,
+        optimizer,
+        training.ema_decay,
+        training.micro_batches,
+        training.precision,
+        objective=experiment.objective,
     )
     train_step = data_parallel(train_step, donate_argnums=(0,))
     times = []  # [steps, 3]: asks for a batch, has it, has made the step

@@ -13,7 +13,6 @@ import numpy as np
 
 import ar_jax as ar
 from ar_jax.training import init_state, make_train_step
-from ar_jax.training.step import log_prob
 from experiments.recipes.base import Recipe
 from experiments.run import Experiment
 
@@ -58,13 +57,15 @@ def size(experiment: Experiment) -> Size:
     optimizer = training.optimizer.transformation(training.steps)
     state = jax.eval_shape(lambda: init_state(model, optimizer, 0, example(model)))
     batch = example(model, experiment.batch_size)
-    step = make_train_step(model, optimizer, training.ema_decay, 1, training.precision)
+    step = make_train_step(
+        model, optimizer, training.ema_decay, 1, training.precision, objective=experiment.objective
+    )
     jax.eval_shape(jax.vmap(step, (None, 0), axis_name="data"), state, _stacked(batch))
 
     def kept(params: Any, key: jax.Array) -> Any:
         def loss(params: Any) -> jax.Array:
             narrow = jax.tree.map(lambda p: p.astype(training.precision), params)
-            return log_prob(model, {"params": narrow}, batch, rngs={"dropout": key}).mean()
+            return experiment.objective(model, {"params": narrow}, batch, key)[0].mean()
 
         return jax.vjp(loss, params)[1]
 

@@ -19,7 +19,7 @@ def test_the_bar_tells_rate_and_time_left_however_slow_the_model(
     with progress_bar(40, 200) as tell:
         for step in (60, 80, 100, 120, 140):
             clock[0] += seconds
-            tell(step, 1.25)
+            tell(step, "1.250 bits/dim")
     shown = capsys.readouterr().out
     for expected in ("140/200", "1.250 bits/dim", rate, left):
         assert expected in shown

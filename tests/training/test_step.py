@@ -6,8 +6,8 @@ import pytest
 from jax.extend.core import jaxprs_in_params
 
 import ar_jax as ar
+from ar_jax.objectives import MaximumLikelihood
 from ar_jax.training import data_parallel, init_state, make_eval_step, make_train_step
-from ar_jax.training import step as training_step
 from ar_jax.training.parallel import shard
 
 # SGD: Adam hides a gradient of the wrong scale.
@@ -68,7 +68,8 @@ def test_any_number_of_devices_makes_the_step_of_the_whole_batch(devices):
 
     new, metrics = on_devices(make_train_step(model, SGD, 0.9), devices)(state, batch)
     assert_close(new.params, expected)
-    assert_close(metrics, {"loss": value, "gradient_norm": optax.tree.norm(gradient)})
+    expected = {"loss": value, "nats": 9 * value, "gradient_norm": optax.tree.norm(gradient)}
+    assert_close(metrics, expected)
 
 
 def test_a_forgotten_mean_over_devices_is_caught(monkeypatch):
@@ -136,7 +137,7 @@ def test_a_skipped_step_changes_nothing_but_the_count_of_steps(devices):
 
     spoilt = batch | {"y": np.where(np.arange(16) == 15, 3, batch["y"])}
     again, scalars = skipping(new, spoilt)
-    assert scalars == {"loss": 0, "gradient_norm": 0, "skipped": 1}
+    assert scalars == {"loss": 0, "nats": 0, "gradient_norm": 0, "skipped": 1}
     assert int(again.step) == 2
     for field in ("params", "ema", "opt_state"):
         jax.tree.map(np.testing.assert_array_equal, getattr(again, field), getattr(new, field))
@@ -166,18 +167,16 @@ def test_micro_batches_make_the_step_of_the_whole_batch(micro_batches, devices):
         assert_close(metrics, told, rtol=1e-12)
 
 
-def test_each_micro_batch_of_each_device_has_dropout_of_its_own(monkeypatch):
+def test_each_micro_batch_of_each_device_has_dropout_of_its_own():
     model, batch, keys = make_model(dropout=0.5), make_batch(), set()
-    log_prob = training_step.log_prob
 
-    def noted(model, variables, batch, rngs):
-        key = jax.random.key_data(rngs["dropout"])
-        jax.debug.callback(lambda key: keys.add(tuple(key.tolist())), key)
-        return log_prob(model, variables, batch, rngs)
+    def noted(model, variables, batch, key):
+        data = jax.random.key_data(key)
+        jax.debug.callback(lambda key: keys.add(tuple(key.tolist())), data)
+        return MaximumLikelihood()(model, variables, batch, key)
 
-    monkeypatch.setattr(training_step, "log_prob", noted)
-    step = on_devices(make_train_step(model, SGD, 0.9, micro_batches=4), 2)
-    step(init_state(model, SGD, 0, batch), batch)
+    step = make_train_step(model, SGD, 0.9, micro_batches=4, objective=noted)
+    on_devices(step, 2)(init_state(model, SGD, 0, batch), batch)
     jax.effects_barrier()
     assert len(keys) == 8
 
