@@ -6,7 +6,7 @@ import sys
 import traceback
 import typing
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -68,18 +68,16 @@ def dispatch(
         text = str(error)
         if isinstance(error, OSError) and error.filename is not None:
             text = f"{error.filename}: {error.strerror}"
-        elif not of_ours(raised_in):
+        elif not of_ours(raised_in, verbs.values()):
             raise
         sys.exit("; ".join([f"{program}: {text}", *getattr(error, "__notes__", ())]))
 
 
-def of_ours(file: Path) -> bool:
-    """Whether errors of a file are messages: one of ar_jax, or of the program's package."""
-    spec = sys.modules["__main__"].__spec__
-    folders = [Path(ar_jax.__file__).parent]
-    if spec and spec.parent and spec.origin:
-        folders.append(Path(spec.origin).parent)
-    return any(file.is_relative_to(folder) for folder in folders)
+def of_ours(file: Path, verbs: Iterable[Verb]) -> bool:
+    """Whether errors of a file are messages: one of ar_jax, or beside the program's verbs."""
+    codes = [getattr(verb, "__code__", None) for verb in verbs]
+    folders = [Path(code.co_filename).parent for code in codes if code]
+    return any(file.is_relative_to(folder) for folder in [Path(ar_jax.__file__).parent, *folders])
 
 
 def asked(switch: str, arguments: Sequence[str]) -> bool:
