@@ -4,9 +4,11 @@ A new part is covered by one line in a list below.
 """
 
 from collections.abc import Callable
+from functools import partial
 from itertools import combinations, cycle, product
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -526,3 +528,38 @@ BOUNDED_MEMORY: list[Conditional] = [  # whose cache does not grow with the step
 def test_drawing_more_takes_no_more_memory(conditional: Conditional) -> None:
     few, more = (ar.testing.cache_bytes(conditional, Raster((rows, 4, 1))) for rows in (8, 64))
     assert few == more
+
+
+class CumulativeSum(ar.conditionals.Conditional):
+    """A sum of the steps so far, whose `step` takes whatever stands before the first for a step."""
+
+    ignores_first: bool = True
+
+    @nn.compact
+    def __call__(self, steps, ordering, context, features):
+        return self.readout(ar.nn.shift(jnp.cumsum(steps, axis=1)), features)
+
+    def init_cache(self, blank, ordering, context):
+        return jnp.zeros_like(blank)
+
+    @nn.compact
+    def step(self, cache, previous, t, ordering, features):
+        cache += jnp.where(t == 0, 0, previous) if self.ignores_first else previous
+        return cache, self.readout(cache, features)
+
+
+class DoublingSum(CumulativeSum):
+    """Wrong in another way."""
+
+    @nn.compact
+    def step(self, cache, previous, t, ordering, features):
+        return cache, self.readout(2 * previous, features)
+
+
+def test_the_law_of_decoding_names_a_step_that_reads_what_stands_before_the_first():
+    check = partial(ar.testing.check_conditional, ordering=Raster((3,)), context_length=0)
+    with pytest.raises(AssertionError, match="step reads `previous` at t = 0"):
+        check(CumulativeSum(ignores_first=False))
+    with pytest.raises(AssertionError, match="step in a scan gives the features of __call__"):
+        check(DoublingSum())
+    check(CumulativeSum())

@@ -134,9 +134,27 @@ def _check_decoding(
         return stepped, extended, run(empty, previous[:, 0], 0, method="step", **static)[1]
 
     stepped, extended, first = _run(decode, variables, steps, context)
+    if not np.allclose(stepped, parallel, 1e-9, 1e-9):  # a common slip, which has a name
+        blank = np.asarray(steps).copy()
+        blank[:, -1] = 0  # stands before the first step, and is read by no other
+        empty = _run(_empty_cache(conditional, ordering), variables, steps, context)
+        zeroed = _stepped(conditional, variables, empty, ordering, blank, static["features"])
+        assert not np.allclose(zeroed, parallel, 1e-9, 1e-9), (
+            "step reads `previous` at t = 0, where no step precedes and it may hold anything: "
+            "use jnp.where(t == 0, 0, previous)"
+        )
     close(stepped, parallel, "step in a scan gives the features of __call__")
     close(extended, parallel, "extend in pieces gives the features of __call__")
     close(first, parallel[:, 0], "t may be a Python integer")
+
+
+def _empty_cache(conditional: Conditional, ordering: Ordering) -> Any:
+    """(variables, steps, context) -> the cache before the first step."""
+
+    def init(variables: Any, steps: jax.Array, context: Any) -> Any:
+        return apply(conditional, variables, steps[:, 0], ordering, context, method="init_cache")
+
+    return init
 
 
 def _stepped(
