@@ -135,8 +135,7 @@ def _check_decoding(
 
     stepped, extended, first = _run(decode, variables, steps, context)
     if not np.allclose(stepped, parallel, 1e-9, 1e-9):  # a common slip, which has a name
-        blank = np.asarray(steps).copy()
-        blank[:, -1] = 0  # stands before the first step, and is read by no other
+        blank = jnp.asarray(steps).at[:, -1].set(0)  # it stands before the first, read by no other
         empty = _run(_empty_cache(conditional, ordering), variables, steps, context)
         zeroed = _stepped(conditional, variables, empty, ordering, blank, static["features"])
         assert not np.allclose(zeroed, parallel, 1e-9, 1e-9), (
