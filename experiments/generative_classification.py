@@ -110,13 +110,13 @@ def compare(arguments: Sequence[str]) -> None:
     given = configure(arguments)
     check_writable(given.folder)
     debug = ["--debug"] if given.debug else []
-    told = debug + (["--data.dir", given.data.dir] if given.data.dir else [])
-    by_class = ["--class-conditional", *told]
+    arguments = debug + (["--data.dir", given.data.dir] if given.data.dir else [])
+    by_class = ["--class-conditional", *arguments]
     generative = trained(MnistTransformer(), given.generative, by_class)
-    discriminative = trained(MnistClassifier(), given.discriminative, told)
+    discriminative = trained(MnistClassifier(), given.discriminative, arguments)
     grey = {
-        "MNIST": trained(MnistGrey(), given.mnist, told),
-        "Fashion-MNIST": trained(FashionTransformer(), given.fashion, told),
+        "MNIST": trained(MnistGrey(), given.mnist, arguments),
+        "Fashion-MNIST": trained(FashionTransformer(), given.fashion, arguments),
     }
     names = trained(DigitNames(), given.names, debug)
     results = {

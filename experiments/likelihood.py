@@ -49,7 +49,7 @@ from experiments.launch import Run, check_distinct, named, work_off
 from experiments.paired import difference
 from experiments.recipes import BENCHMARKS, RECIPES, Benchmark, sizes
 from experiments.run import configured, main
-from experiments.zoo import told
+from experiments.zoo import parse_likelihood
 
 PROGRAM = "python -m experiments.likelihood"
 COMMITTED = Path(__file__).parent / "results" / "likelihood"
@@ -68,7 +68,7 @@ class Record:
       parameters: how many.
       training_cpu_seconds: all of training, with compiling and the looks at the validation split.
       likelihood: of the test split; of the rounded weights where they are kept.
-      configuration: all that it was told.
+      configuration: the experiment, as JSON.
       metrics: the lines of metrics.jsonl that tell of the validation split.
       others: what else the test split says, e.g. "bayes_accuracy".
     """
@@ -106,7 +106,7 @@ class Record:
             device=results["device"],
             parameters=results["parameters"],
             training_cpu_seconds=results["training_cpu_seconds"],
-            likelihood=told(results["likelihood"]),
+            likelihood=parse_likelihood(results["likelihood"]),
             configuration=configuration,
             metrics=[line for line in records if "validation_bits_per_dim" in line],
             others=others(results),
@@ -122,7 +122,7 @@ class Record:
         try:
             fields = json.loads(path.read_bytes())
             del fields["class"]
-            record = cls(**fields | {"likelihood": told(fields["likelihood"])})
+            record = cls(**fields | {"likelihood": parse_likelihood(fields["likelihood"])})
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(f"{path}: expected the record of a run, got {error!r}") from error
         for field in ("configuration", "metrics", "command"):

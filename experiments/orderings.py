@@ -322,9 +322,9 @@ def section(folder: Path, kind: str, about: str, results: dict[str, Any]) -> lis
     pictures = []
     for name, found in sorted(results.items(), key=lambda item: item[1]["nats"]):
         given = {k: v for k, v in found["likelihood"].items() if k != "class"}
-        told = Likelihood(**given)
+        likelihood = Likelihood(**given)
         rows.append(
-            f"| {name} | {told.nats:.3f} ± {told.error:.3f} | {found['parameters']:,} "
+            f"| {name} | {likelihood.nats:.3f} ± {likelihood.error:.3f} | {found['parameters']:,} "
             f"| {found['training_cpu_seconds']:,.0f} |"
             + (f" {found['divergence']:.4f} |" if exact else "")
         )

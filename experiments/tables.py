@@ -365,10 +365,10 @@ def section(
     ]
     for name in ranked:
         mark = "**" if name == ranked[0] else ""
-        behind = told(log_prob[ranked[0]] - log_prob[name]) if name != ranked[0] else ""
+        behind = format_error(log_prob[ranked[0]] - log_prob[name]) if name != ranked[0] else ""
         seconds = sum(run["training_cpu_seconds"] for run in runs[name])
         rows.append(
-            f"| {TITLES[name]} | {mark}{told(log_prob[name])}{mark} | {behind} "
+            f"| {TITLES[name]} | {mark}{format_error(log_prob[name])}{mark} | {behind} "
             f"| {runs[name][0]['parameters']:,} | {seconds:,.0f} |"
         )
     first, scores = runs[ranked[0]][0], [run["likelihood"] for run in runs[ranked[0]]]
@@ -398,7 +398,7 @@ def section(
     ]  # fmt: skip
 
 
-def told(log_prob: np.ndarray) -> str:
+def format_error(log_prob: np.ndarray) -> str:
     """The mean and its standard error."""
     return "{:.2f} ± {:.2f}".format(*mean_and_error(log_prob))
 

@@ -307,7 +307,7 @@ def section(
     for path in [folder / f"data{suffix}" for suffix in suffixes]:
         samples += ["### data", show(folder, path, "data")] if path.exists() else []
     (scored,) = {(r["likelihood"]["split"], r["likelihood"]["kind"]) for r in results.values()}
-    methods = sorted({told(r["likelihood"]).error_method for r in results.values()})
+    methods = sorted({parse_likelihood(r["likelihood"]).error_method for r in results.values()})
     draw_race(folder / f"{title.lower()}.png", records)
     return [
         f"## {title}",
@@ -333,11 +333,11 @@ def rate(events: float) -> str:
 
 def figure(likelihood: Mapping[str, Any]) -> str:
     """Nats with their error, and bits/dim."""
-    found = told(likelihood)
+    found = parse_likelihood(likelihood)
     return f"{found.nats:,.2f} ± {found.error:.2f} nats, {found.bits_per_dim:.3f} bits/dim"
 
 
-def told(likelihood: Mapping[str, Any]) -> Likelihood:
+def parse_likelihood(likelihood: Mapping[str, Any]) -> Likelihood:
     """A likelihood as it stands in a file."""
     return Likelihood(**{name: value for name, value in likelihood.items() if name != "class"})
 

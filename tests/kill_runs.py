@@ -190,7 +190,7 @@ def main() -> None:
     found = kill_runs(options.kills, options.seed, place)  # a failure leaves the folder
     shutil.rmtree(place)
     given = [f"--kills {options.kills}", *([f"--json {options.json}"] if options.json else [])]
-    told = {
+    results = {
         "command": f"python -m tests.kill_runs {' '.join(given)}",
         "of": f"python -m experiments.digits {' '.join(ARGUMENTS)}",
         "seed": options.seed,
@@ -198,9 +198,9 @@ def main() -> None:
         "seconds": round(time.monotonic() - began),
         "on": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
     }
-    print(json.dumps(told, indent=2))
+    print(json.dumps(results, indent=2))
     if options.json:
-        options.json.write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

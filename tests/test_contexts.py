@@ -89,8 +89,8 @@ def test_a_pixel_is_in_the_vector_of_its_patch_alone():
 
 def test_even_the_mean_of_its_vectors_tells_where_a_patch_is():
     context, one = Image((2, 2, 1), (1, 1)), np.eye(4).reshape(4, 2, 2, 1)
-    told = pool(context.apply(random_variables(context, one, 4), one, 4))
-    assert len(np.unique(np.round(told, 4), axis=0)) == 4
+    vectors = pool(context.apply(random_variables(context, one, 4), one, 4))
+    assert len(np.unique(np.round(vectors, 4), axis=0)) == 4
 
 
 @pytest.fixture(scope="module")
@@ -184,14 +184,14 @@ def test_dropout_of_several_takes_all_conditions_at_once():
     y = np.zeros((count, 1, 1, 1), np.uint8), np.zeros((count, 1))
     variables = random_variables(context, y, count)
     null, _ = context.apply(variables, None, count)
-    told, _ = context.apply(variables, y, count, rngs={"dropout": jax.random.key(0)})
-    gone = np.asarray(told == null).all(axis=-1)
+    vectors, _ = context.apply(variables, y, count, rngs={"dropout": jax.random.key(0)})
+    gone = np.asarray(vectors == null).all(axis=-1)
     np.testing.assert_array_equal(gone[:, 0], gone[:, 1])
     assert abs(gone[:, 0].sum() - 0.3 * count) < 6 * np.sqrt(0.3 * 0.7 * count)
 
 
 @pytest.fixture(scope="module")
-def told():
+def several():
     """A model of several conditions with its variables, events and conditions."""
     model = ar.AutoregressiveModel(Raster((3,)), GRU(layers=1, width=5), Categorical(3), SEVERAL)
     x = np.array([[0, 1, 2], [2, 2, 0], [1, 0, 1], [0, 0, 2]])
@@ -201,8 +201,8 @@ def told():
     return model, random_variables(model, x, y), x, y
 
 
-def test_guidance_leads_from_some_conditions_to_others(told):
-    model, variables, _, y = told
+def test_guidance_leads_from_some_conditions_to_others(several):
+    model, variables, _, y = several
     key, negative = jax.random.key(0), map_condition(lambda y: y[::-1], y)
     for n, other in ((negative, {"condition": negative}), (None, {"batch_size": 4})):
         guidance = ar.Guidance(-1.0, n)  # p(y)^0 p(n)^1
@@ -213,8 +213,8 @@ def test_guidance_leads_from_some_conditions_to_others(told):
         ar.sample(model, variables, key, condition=y, guidance=ar.Guidance(1.0, shorter))
 
 
-def test_streams_beams_and_files_take_several_conditions(told):
-    model, variables, x, y = told
+def test_streams_beams_and_files_take_several_conditions(several):
+    model, variables, x, y = several
     steps = list(ar.stream(model, variables, jax.random.key(0), condition=y))
     drawn = ar.sample(model, variables, jax.random.key(0), condition=y)
     np.testing.assert_array_equal(np.concatenate(steps, axis=1), drawn)
@@ -228,8 +228,8 @@ def test_streams_beams_and_files_take_several_conditions(told):
         decompress(model, variables, data, map_condition(lambda y: y[:3], y))
 
 
-def test_training_and_evaluation_take_several_conditions(told):
-    model, variables, x, y = told
+def test_training_and_evaluation_take_several_conditions(several):
+    model, variables, x, y = several
     examples = Arrays(x, y)
     batch = training_batches(examples, 4)[0]
     rows = [x.tolist().index(event) for event in batch["x"].tolist()]

@@ -39,18 +39,18 @@ def test_the_figures_in_the_readme_are_those_of_kept_weights():
     """Which `verify` computes again, in a test of its own."""
     rows = re.findall(r"^\| `(\w+/\w+)` \|([^|]*)\|([^|]*)\|([^|]*)\|$", README, flags=re.MULTILINE)
     assert len(rows) >= 3
-    for name, told, others, seconds in rows:
+    for name, ours, others, seconds in rows:
         benchmark = BENCHMARKS[name.partition("/")[0]]
         record = Record.read(COMMITTED / name / "seed=0.json")
         assert (COMMITTED / name / "seed=0.npz").exists()
         value, error = benchmark.figure(record.likelihood)
-        digits = len(told.split()[0].partition(".")[2])
-        assert told.strip().startswith(f"{value:.{digits}f} ± {error:.{digits}f} {benchmark.unit}")
+        digits = len(ours.split()[0].partition(".")[2])
+        assert ours.strip().startswith(f"{value:.{digits}f} ± {error:.{digits}f} {benchmark.unit}")
         assert seconds.strip() == f"{record.training_cpu_seconds:,.0f}"
         accuracy = record.others.get("bayes_accuracy")
         if accuracy is not None:
             spread = 100 * math.sqrt(accuracy * (1 - accuracy) / (record.likelihood.count - 1))
-            assert f"{100 * accuracy:.1f} ± {spread:.1f} % by Bayes' rule" in told
+            assert f"{100 * accuracy:.1f} ± {spread:.1f} % by Bayes' rule" in ours
         published = [recipe.published for recipe in benchmark.recipes.values()]
         known = [each.rounded for each in (*published, *benchmark.others.values()) if each]
         assert set(re.findall(r"\d+\.\d+", others)) <= set(known)

@@ -39,16 +39,16 @@ class Conditional(nn.Module, ABC):
           `[batch, length, features]`.
         """
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
+    def init_cache(self, template: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
         """The cache before the first step, with whatever needs the context only.
 
         Args:
-          blank: `[batch, inputs]`, any encoded step: its shape and dtype are read, not its values.
+          template: `[batch, inputs]`, any encoded step, which gives shape and dtype, not values.
           ordering: of the steps.
           context: vectors and mask.
         """
-        batch, inputs = blank.shape
-        return jnp.zeros((batch, ordering.length, inputs), blank.dtype), context
+        batch, inputs = template.shape
+        return jnp.zeros((batch, ordering.length, inputs), template.dtype), context
 
     def step(
         self, cache: Cache, previous: jax.Array, t: Any, ordering: Ordering, features: int
@@ -135,7 +135,7 @@ class SequenceConditional(Conditional):
 
     @abstractmethod
     def init_cache(
-        self, blank: jax.Array, ordering: Ordering, context: ContextVectors
+        self, template: jax.Array, ordering: Ordering, context: ContextVectors
     ) -> Cache: ...
 
     def step(

@@ -80,8 +80,8 @@ class ResidualDiagonalBiLSTM(ResidualLayer):
         right = jnp.pad(right[:, :-1], ((0, 0), (1, 0), (0, 0), (0, 0)))
         return x + self.up(left + right, colours)
 
-    def init_cache(self, blank: jax.Array, width: int, context: ContextVectors) -> DiagonalCache:
-        batch, dtype = len(blank), blank.dtype
+    def init_cache(self, template: jax.Array, width: int, context: ContextVectors) -> DiagonalCache:
+        batch, dtype = len(template), template.dtype
         return DiagonalCache(
             left_hidden=jnp.zeros((batch, 2, 1 + width, self.channels), dtype),
             left_cell=init_memory((batch, self.channels), dtype),

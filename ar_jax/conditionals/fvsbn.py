@@ -27,8 +27,8 @@ class FVSBN(SequenceConditional):
 
     follows_graphs = True
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
-        return Inputs.empty(blank, ordering, context)
+    def init_cache(self, template: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
+        return Inputs.empty(template, ordering, context)
 
     @nn.compact
     def extend(

@@ -188,16 +188,16 @@ class GatedPixelCNN(Conditional):
             v, h = layer(v, h, context, ordering.channels)
         return self.last(h, features, ordering.channels)
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
-        batch, inputs = blank.shape
+    def init_cache(self, template: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
+        batch, inputs = template.shape
         _, width = image_grid(self, ordering, ordering.channels)
         inputs = [inputs * ordering.channels] + [self.channels] * self.layers
         caches = [
-            layer.init_cache(width, channels, blank.dtype, context)
+            layer.init_cache(width, channels, template.dtype, context)
             for layer, channels in zip(self.gated, inputs, strict=True)
         ]
         stacks, rows = zip(*caches, strict=True)
-        return stacks, rows, self.last.init_cache(batch, self.channels, blank.dtype)
+        return stacks, rows, self.last.init_cache(batch, self.channels, template.dtype)
 
     def step(
         self, cache: Cache, previous: jax.Array, t: Any, ordering: Ordering, features: int

@@ -49,17 +49,17 @@ class LinearPrediction(SequenceConditional):
     order: int = 24
     memory: float = 64.0
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
-        batch, inputs = blank.shape
+    def init_cache(self, template: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
+        batch, inputs = template.shape
         if inputs != 1:
             raise ValueError(f"head: expected one that shows a step as 1 number, got {inputs}")
         past = Past(
-            jnp.zeros((batch, self.order), blank.dtype),
-            jnp.zeros((batch, self.order, self.order + 1), blank.dtype),
-            jnp.full(batch, 1 - FLOOR, blank.dtype),  # missed by that much, the scale stays 1
-            jnp.ones(batch, blank.dtype),
+            jnp.zeros((batch, self.order), template.dtype),
+            jnp.zeros((batch, self.order, self.order + 1), template.dtype),
+            jnp.full(batch, 1 - FLOOR, template.dtype),  # missed by that much, the scale stays 1
+            jnp.ones(batch, template.dtype),
         )
-        seen = jnp.zeros((batch, 2), blank.dtype)
+        seen = jnp.zeros((batch, 2), template.dtype)
         return past, self.conditional.init_cache(seen, ordering, context)
 
     def extend(

@@ -75,9 +75,9 @@ class MADE(SequenceConditional):
         if self.residual and len(set(self.hidden)) > 1:
             raise ValueError(f"hidden: expected residual blocks of one size, got {self.hidden}")
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
-        return Inputs.empty(blank, ordering, context), [
-            jnp.zeros((len(blank), len(degrees)), blank.dtype)
+    def init_cache(self, template: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
+        return Inputs.empty(template, ordering, context), [
+            jnp.zeros((len(template), len(degrees)), template.dtype)
             for degrees in self._degrees(ordering.count)
         ]
 

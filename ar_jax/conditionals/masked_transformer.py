@@ -82,9 +82,9 @@ class MaskedTransformer(SequenceConditional):
             x, _ = block.begin(x, counts, 0)
         return self.readout(self.readout_norm(x[:, before:]), features)
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
-        batch, inputs = blank.shape
-        return jnp.zeros((batch, ordering.length + 1, inputs), blank.dtype), context
+    def init_cache(self, template: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
+        batch, inputs = template.shape
+        return jnp.zeros((batch, ordering.length + 1, inputs), template.dtype), context
 
     def extend(
         self, cache: Cache, previous: jax.Array, t: Any, ordering: Ordering, features: int

@@ -52,9 +52,9 @@ class NADE(SequenceConditional):
     def check(self, ordering: Ordering) -> None:
         check_positive(hidden=self.hidden, chunk=self.chunk)
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
+    def init_cache(self, template: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
         total = self.hidden_bias + self.context_bias(context)  # [batch, hidden]
-        return total.astype(jnp.promote_types(blank.dtype, jnp.float32))
+        return total.astype(jnp.promote_types(template.dtype, jnp.float32))
 
     @nn.compact
     def extend(

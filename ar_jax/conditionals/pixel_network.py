@@ -30,8 +30,8 @@ class ResidualLayer(nn.Module, ABC):
         """`[batch, height, width, 2 * channels]` -> the same, with so many steps to a pixel."""
 
     @abstractmethod
-    def init_cache(self, blank: jax.Array, width: int, context: ContextVectors) -> Cache:
-        """The cache before the first step; of `blank` the batch and the dtype are read."""
+    def init_cache(self, template: jax.Array, width: int, context: ContextVectors) -> Cache:
+        """The cache before the first step; `template` gives its batch size and dtype."""
 
     @abstractmethod
     def step(self, pixel: Pixel, cache: Cache, x: jax.Array) -> tuple[Cache, jax.Array]:
@@ -82,12 +82,12 @@ class PixelNetwork(Conditional):
             x = residual(x, context, colours)
         return self.last(x, features, colours)
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
-        batch, inputs = blank.shape
+    def init_cache(self, template: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
+        batch, inputs = template.shape
         _, width = image_grid(self, ordering, ordering.channels)
-        rows = self.first.init_rows(batch, width, ordering.channels * inputs, blank.dtype)
-        residuals = [residual.init_cache(blank, width, context) for residual in self.residuals]
-        last = self.last.init_cache(batch, 2 * self.channels, blank.dtype)
+        rows = self.first.init_rows(batch, width, ordering.channels * inputs, template.dtype)
+        residuals = [residual.init_cache(template, width, context) for residual in self.residuals]
+        last = self.last.init_cache(batch, 2 * self.channels, template.dtype)
         return rows, self.first_bias(context), residuals, last
 
     def step(

@@ -53,9 +53,9 @@ class PixelResidualBlock(ResidualLayer):
         return x + self.up(nn.relu(self.conv(inside, colours)), colours)
 
     def init_cache(
-        self, blank: jax.Array, width: int, context: ContextVectors
+        self, template: jax.Array, width: int, context: ContextVectors
     ) -> ResidualBlockCache:
-        bias, dtype = self.context_bias(context), blank.dtype
+        bias, dtype = self.context_bias(context), template.dtype
         batch, channels = bias.shape
         return ResidualBlockCache(
             inputs=jnp.zeros((batch, 2 * channels), dtype),

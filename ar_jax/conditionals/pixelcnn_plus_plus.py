@@ -236,11 +236,11 @@ class PixelCNNPlusPlus(Conditional):
         horizontal = self.horizontal(self.above_and_left(x), vertical, context)
         return self._head(horizontal[0][-1].reshape(batch, length, -1), features)
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
-        batch, inputs = blank.shape
+    def init_cache(self, template: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
+        batch, inputs = template.shape
         _, width = image_grid(self, ordering)
-        image = batch, width, inputs + 1, blank.dtype
-        layers = batch, width, blank.dtype, context
+        image = batch, width, inputs + 1, template.dtype
+        layers = batch, width, template.dtype, context
         return (
             self.above.init_rows(*image),
             self.above_and_left.init_cache(*image),

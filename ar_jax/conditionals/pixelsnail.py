@@ -215,11 +215,11 @@ class PixelSNAIL(Conditional):
             x = stage(image, x, coordinates, context)
         return self._head(x.reshape(batch, length, -1), features)
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
-        batch, inputs = blank.shape
+    def init_cache(self, template: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
+        batch, inputs = template.shape
         _, width = image_grid(self, ordering)
-        return self.first.init_cache(batch, width, inputs + 1, blank.dtype), [
-            stage.init_cache(batch, ordering.length, width, blank.dtype, context)
+        return self.first.init_cache(batch, width, inputs + 1, template.dtype), [
+            stage.init_cache(batch, ordering.length, width, template.dtype, context)
             for stage in self._stages(inputs)
         ]
 

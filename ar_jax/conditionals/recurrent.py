@@ -91,9 +91,9 @@ class Recurrent(SequenceConditional):
         check_positive(layers=self.layers, width=self.width)
         check_fractions(dropout=self.dropout)
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
+    def init_cache(self, template: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
         return [
-            (layer.init_state(len(blank), blank.dtype), layer.context_bias(context))
+            (layer.init_state(len(template), template.dtype), layer.context_bias(context))
             for layer in self.stack
         ]
 

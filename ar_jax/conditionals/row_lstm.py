@@ -69,12 +69,12 @@ class ResidualRowLSTM(ResidualLayer):
         _, hidden = jax.lax.scan(row, state, gates.swapaxes(0, 1))
         return x + self.up(hidden.swapaxes(0, 1), colours)
 
-    def init_cache(self, blank: jax.Array, width: int, context: ContextVectors) -> RowLSTMCache:
-        batch, margin = len(blank), self.kernel - 1
+    def init_cache(self, template: jax.Array, width: int, context: ContextVectors) -> RowLSTMCache:
+        batch, margin = len(template), self.kernel - 1
         return RowLSTMCache(
-            inputs=self.inputs.init_rows(batch, width, 2 * self.channels, blank.dtype),
-            hidden=jnp.zeros((batch, 2, width + margin, self.channels), blank.dtype),
-            cells=init_memory((batch, width, self.channels), blank.dtype),
+            inputs=self.inputs.init_rows(batch, width, 2 * self.channels, template.dtype),
+            hidden=jnp.zeros((batch, 2, width + margin, self.channels), template.dtype),
+            cells=init_memory((batch, width, self.channels), template.dtype),
             bias=self.context_bias(context),
         )
 

@@ -78,9 +78,9 @@ class StateSpace(SequenceConditional):
         """What normalises the stream before each mixer, and at the end."""
         return nn.LayerNorm()
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
+    def init_cache(self, template: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
         return [
-            (mixer.init_state(len(blank), blank.dtype), context_bias(context)[:, None])
+            (mixer.init_state(len(template), template.dtype), context_bias(context)[:, None])
             for mixer, context_bias in zip(self.mixers, self.context_biases, strict=True)
         ]
 

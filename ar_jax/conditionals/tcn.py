@@ -102,10 +102,10 @@ class TCN(SequenceConditional):
             for i in range(self.layers)
         ]
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
-        widths = [blank.shape[-1], *[self.channels] * (self.layers - 1)]
+    def init_cache(self, template: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
+        widths = [template.shape[-1], *[self.channels] * (self.layers - 1)]
         return [
-            block.init_cache(inputs, context, blank.dtype)
+            block.init_cache(inputs, context, template.dtype)
             for block, inputs in zip(self.blocks, widths, strict=True)
         ]
 

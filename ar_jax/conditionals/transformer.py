@@ -305,7 +305,7 @@ class DecoderOnly(SequenceConditional):
         self.readout_norm = norm(self.norm, self.norm_epsilon)
         self.drop = nn.Dropout(self.dropout)
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
+    def init_cache(self, template: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
         vectors, mask = context
         if self.context_start:
             if mask.shape[1] == 0:
@@ -313,7 +313,7 @@ class DecoderOnly(SequenceConditional):
             start = self._enter(self.prefix, vectors[:, 0])
             vectors, mask = vectors[:, 1:], mask[:, 1:]
         else:
-            start = jnp.broadcast_to(self.start, (len(blank), self.width))
+            start = jnp.broadcast_to(self.start, (len(template), self.width))
 
         def begin(block: Block, pattern: Pattern, x: jax.Array, _: Any) -> Any:
             slots = pattern.cache_length(ordering.length)
@@ -322,7 +322,7 @@ class DecoderOnly(SequenceConditional):
             return block.begin(x, mask, slots)
 
         if mask.shape[1] == 0:
-            vectors = blank
+            vectors = template
         elif not self.cross_attention:
             vectors = self._enter(self.prefix, vectors)
         caches = self._through(begin, ordering, vectors, None)[1]

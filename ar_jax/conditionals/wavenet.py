@@ -103,19 +103,19 @@ class WaveNet(SequenceConditional):
         ]
         self.head = nn.Dense(self.skip_channels)
 
-    def init_cache(self, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
-        batch, inputs = blank.shape
+    def init_cache(self, template: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
+        batch, inputs = template.shape
         vectors, mask = context
         if self.local and mask.shape[1]:  # each span is told its own vector
             context = vectors.reshape(-1, 1, vectors.shape[-1]), mask.reshape(-1, 1)
         layers = [
             (
-                layer.conv.init_ring(batch, self.channels, blank.dtype),
+                layer.conv.init_ring(batch, self.channels, template.dtype),
                 layer.context_bias(context).reshape(batch, -1, 2 * self.channels),
             )
             for layer in self.gated
         ]
-        return self.first.init_ring(batch, inputs, blank.dtype), layers
+        return self.first.init_ring(batch, inputs, template.dtype), layers
 
     def extend(
         self, cache: Cache, previous: jax.Array, t: Any, ordering: Ordering, features: int

@@ -13,7 +13,7 @@ from ar_jax.data.transforms import EventTransform
 
 Part = TypeVar("Part", bound=Sized)
 Other = TypeVar("Other", bound=Sized)
-Sequence = TypeVar("Sequence", str, np.ndarray)
+Sliceable = TypeVar("Sliceable", str, np.ndarray)
 
 
 class Source(Protocol):
@@ -162,7 +162,7 @@ def shuffled_split(examples: int, validation: int, test: int, seed: int = 0) -> 
     return contiguous_split(np.random.default_rng(seed).permutation(examples), validation, test)
 
 
-def contiguous_split(sequence: Sequence, validation: int, test: int) -> Splits[Sequence]:
+def contiguous_split(sequence: Sliceable, validation: int, test: int) -> Splits[Sliceable]:
     """The parts of one long sequence: the beginning to train, then validation, the end to test.
 
     Args:

@@ -95,11 +95,11 @@ def check_new(path: Path) -> None:
     try:
         path.open("xb").close()
     except FileExistsError as error:
-        told = f"to: expected a new file, got {path}; remove it or name another"
-        raise FileExistsError(told) from error
+        message = f"to: expected a new file, got {path}; remove it or name another"
+        raise FileExistsError(message) from error
     except OSError as error:
-        told = f"to: expected a file that can be written, got {path}: {error.strerror}"
-        raise type(error)(told) from error
+        message = f"to: expected a file that can be written, got {path}: {error.strerror}"
+        raise type(error)(message) from error
     path.unlink()
 
 
@@ -113,8 +113,8 @@ def check_writable(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=folder).close()
     except OSError as error:
-        told = f"folder: expected one that can be written to, got {folder}: {error.strerror}"
-        raise type(error)(told) from error
+        message = f"folder: expected one that can be written to, got {folder}: {error.strerror}"
+        raise type(error)(message) from error
 
 
 @contextmanager
@@ -128,8 +128,8 @@ def folder_for_files(path: Path) -> Iterator[None]:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        told = f"to: expected a folder, got {path}: {error.strerror}"
-        raise type(error)(told) from error
+        message = f"to: expected a folder, got {path}: {error.strerror}"
+        raise type(error)(message) from error
     try:
         yield
     finally:

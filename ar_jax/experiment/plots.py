@@ -206,10 +206,10 @@ def draw_reliability(path: Path, panels: Mapping[str, Mapping[str, Reliability]]
         for name, curve in curves.items():
             seen = curve.count > 0
             error = np.sqrt(curve.accuracy * (1 - curve.accuracy) / np.maximum(curve.count, 1))
-            told = f"{name}, error {100 * curve.expected_calibration_error:.2f} %"
+            label = f"{name}, error {100 * curve.expected_calibration_error:.2f} %"
             ax.errorbar(
                 curve.confidence[seen], curve.accuracy[seen], 2 * error[seen],
-                marker="o", markersize=4, capsize=2, label=told,
+                marker="o", markersize=4, capsize=2, label=label,
             )  # fmt: skip
             edges = np.linspace(0, 1, len(curve.count) + 1)
             below.stairs(curve.count, edges, linewidth=1.5)

@@ -72,8 +72,8 @@ class Bijection(nn.Module):
         bijection, variables = self.unbind()
         dtype = jnp.result_type(y, jnp.float32, *jax.tree.leaves(variables))  # of x, as it comes
         steps = self.layer.ordering.to_steps(y).astype(dtype)
-        blank = jnp.zeros_like(steps[:, 0])
-        seen, (vectors, mask) = self._seen(blank), context
+        zero_step = jnp.zeros_like(steps[:, 0])
+        seen, (vectors, mask) = self._seen(zero_step), context
         context = vectors.astype(seen.dtype), mask
         cache = self.conditional.init_cache(seen, self.layer.ordering, context)
         rngs = {"dropout": self.make_rng("dropout")} if self.has_rng("dropout") else {}
@@ -86,7 +86,7 @@ class Bijection(nn.Module):
             return (cache, x), (x, log_slope)
 
         slots = steps.swapaxes(0, 1), jnp.arange(self.layer.ordering.length)
-        _, (x, log_slope) = jax.lax.scan(body, (cache, blank), slots)
+        _, (x, log_slope) = jax.lax.scan(body, (cache, zero_step), slots)
         return self.layer.ordering.to_event(x.swapaxes(0, 1)), log_slope.sum(axis=(0, 2))
 
     def undo(

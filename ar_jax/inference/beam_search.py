@@ -71,7 +71,7 @@ def beam_search(
     model.check_parts()
     check_single(model)
     key = jax.random.key(0)  # nothing is drawn
-    given = check_inputs(
+    inputs = check_inputs(
         model, variables, key, condition, batch_size, Sampler(), None, processors, prefix, None
     )
     # The power of the longest length, and what is divided by it, must stay in range.
@@ -79,11 +79,11 @@ def beam_search(
     check_number(
         "length_penalty", length_penalty, f"-{most:.3g} to {most:.3g}", lambda p: abs(p) <= most
     )
-    events, log_prob = _search(model, variables, given, beams, length_penalty)
+    events, log_prob = _search(model, variables, inputs, beams, length_penalty)
     check_drawn(events, log_prob)
     if processors and is_concrete(log_prob):
         check_possible(jnp.isneginf(log_prob[:, 0]))
-    shape = given.batch, beams, *model.ordering.event
+    shape = inputs.batch, beams, *model.ordering.event
     return model.ordering.to_event(events).reshape(shape), log_prob
 
 
@@ -91,17 +91,17 @@ def beam_search(
 def _search(
     model: AutoregressiveModel,
     variables: Variables,
-    given: SamplingInputs,
+    inputs: SamplingInputs,
     beams: int,
     length_penalty: float,
 ) -> tuple[jax.Array, jax.Array]:
     """Steps `[batch * beams, length, 1]`, and their log-probability `[batch, beams]`."""
-    batch, start, length = given.batch, given.prefill_length, model.ordering.length
-    processors = processors_of(given.sampler)
+    batch, start, length = inputs.batch, inputs.prefill_length, model.ordering.length
+    processors = processors_of(inputs.sampler)
 
     def begin(rows: int) -> Any:
         condition, first = jax.tree.map(
-            lambda x: jnp.repeat(x, rows // batch, axis=0), (given.condition, given.first)
+            lambda x: jnp.repeat(x, rows // batch, axis=0), (inputs.condition, inputs.first)
         )
         return model.apply(variables, rows, condition, first, method="begin")
 
@@ -139,8 +139,8 @@ def _search(
     steps = jnp.zeros((batch * beams, length, 1), jnp.int32)
     known = (
         None
-        if given.prefix is None
-        else jax.tree.map(lambda x: jnp.repeat(x, beams, axis=0), given.prefix)
+        if inputs.prefix is None
+        else jax.tree.map(lambda x: jnp.repeat(x, beams, axis=0), inputs.prefix)
     )
     if known is not None:
         steps = steps.at[:, :start].set(known[0])

@@ -316,8 +316,8 @@ def _program(model: AutoregressiveModel) -> Program:
     answers: list[Callable[[np.ndarray], np.ndarray]] = []
     port = HostSampler(lambda probabilities: answers[-1](np.asarray(probabilities)))
 
-    def begin(variables: Variables, blank: jax.Array, condition: Any) -> Any:
-        return model.apply(variables, len(blank), condition, method="begin")
+    def begin(variables: Variables, zero_step: jax.Array, condition: Any) -> Any:
+        return model.apply(variables, len(zero_step), condition, method="begin")
 
     def step(variables: Variables, cache: Any, previous: jax.Array, t: jax.Array) -> Any:
         keys = example_keys(jax.random.key(0), len(previous))
@@ -384,8 +384,8 @@ class StepwiseCoder:
         count = count_of(self._condition) or 1
         rows = np.minimum(np.arange(first, first + self._batch), count - 1)
         condition = map_condition(lambda y: np.asarray(y)[rows], self._condition)
-        blank = np.zeros(self._batch)
-        self._state = self._program.begin(self._variables, blank, condition)
+        zero_step = np.zeros(self._batch)
+        self._state = self._program.begin(self._variables, zero_step, condition)
 
     def steps(self, first: int, count: int) -> Iterator[tuple[int, np.ndarray]]:
         """The steps of a batch from its beginning: t, and which variables count.

@@ -59,8 +59,8 @@ def infill(
     ranks = np.argsort(gone, axis=1, kind="stable")  # known ones first, then in the model's order
     known = np.take_along_axis(steps, ranks[..., None], axis=1)
     counts = (~gone).sum(axis=1)
-    given = check_inputs(model, variables, key, condition, None, sampler, None, (), known, counts)
-    events, log_prob = _infill(model, variables, given, jnp.asarray(model.ordering.order[ranks]))
+    inputs = check_inputs(model, variables, key, condition, None, sampler, None, (), known, counts)
+    events, log_prob = _infill(model, variables, inputs, jnp.asarray(model.ordering.order[ranks]))
     check_drawn(events, log_prob)
     return (events, log_prob) if return_log_prob else events
 
@@ -119,9 +119,11 @@ def infill_in_rounds(
         )
     check_positive(rounds=rounds)
     steps, gone = _given_cells(model, x, missing)
-    given = check_inputs(model, variables, key, condition, len(gone), sampler, None, (), None, None)
+    inputs = check_inputs(
+        model, variables, key, condition, len(gone), sampler, None, (), None, None
+    )
     events, log_prob = _in_rounds(
-        model, variables, given, jnp.asarray(steps), jnp.asarray(gone), rounds, choice
+        model, variables, inputs, jnp.asarray(steps), jnp.asarray(gone), rounds, choice
     )
     check_drawn(events, log_prob)
     return events
@@ -159,11 +161,11 @@ def _given_cells(model: AnyOrderModel, x: Array, missing: Array) -> tuple[np.nda
 
 @partial(jax.jit, static_argnames="model")
 def _infill(
-    model: AnyOrderModel, variables: Variables, given: SamplingInputs, order: jax.Array
+    model: AnyOrderModel, variables: Variables, inputs: SamplingInputs, order: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
     decoded: Any = model.apply(
-        variables, given.keys, given.condition, given.sampler, given.prefix, given.prefill_length,
-        order,
+        variables, inputs.keys, inputs.condition, inputs.sampler, inputs.prefix,
+        inputs.prefill_length, order,
         method="decode",
     )  # fmt: skip
     return decoded
@@ -173,7 +175,7 @@ def _infill(
 def _in_rounds(
     model: OrderAgnosticModel,
     variables: Variables,
-    given: SamplingInputs,
+    inputs: SamplingInputs,
     steps: jax.Array,
     missing: jax.Array,
     rounds: int,
@@ -185,14 +187,14 @@ def _in_rounds(
     count = missing.sum(axis=1, keepdims=True)
 
     def draw(model: OrderAgnosticModel, features: jax.Array, keys: jax.Array) -> Any:
-        return model.head.sample(features, keys, given.sampler)
+        return model.head.sample(features, keys, inputs.sampler)
 
     def one_round(carry: tuple[jax.Array, jax.Array, jax.Array], i: jax.Array) -> Any:
         steps, missing, total = carry
         features: Any = model.apply(
-            variables, steps, ~missing, given.condition, method="masked_features"
+            variables, steps, ~missing, inputs.condition, method="masked_features"
         )
-        of_round = fold(given.keys, i)
+        of_round = fold(inputs.keys, i)
         keys = jax.vmap(partial(example_keys, batch=length))(of_round)
         drawn, log_prob = nn.apply(draw, model)(
             variables,

@@ -82,11 +82,11 @@ def sample(
         a number is not finite (of the sampler, the guidance or the parameters), or processors
         allowed nothing at a step.
     """
-    given = check_inputs(
+    inputs = check_inputs(
         model, variables, key, condition, batch_size, sampler, guidance, processors, prefix,
         prefix_lengths,
     )  # fmt: skip
-    events, log_prob = (x[: given.batch] for x in _sample(model, variables, given))
+    events, log_prob = (x[: inputs.batch] for x in _sample(model, variables, inputs))
     check_drawn(events, log_prob)
     if processors and is_concrete(log_prob):
         check_possible(jnp.isneginf(log_prob))
@@ -125,23 +125,23 @@ def stream(
         raise ValueError(
             f"model: expected an AutoregressiveModel to stream from, got {type(model).__name__}"
         )
-    given = check_inputs(
+    inputs = check_inputs(
         model, variables, key, condition, batch_size, sampler, guidance, processors, prefix,
         prefix_lengths,
     )  # fmt: skip
 
     def draw() -> Iterator[jax.Array]:
-        carry = _begin(model, variables, given)
-        for t in range(given.prefill_length, model.ordering.length):
+        carry = _begin(model, variables, inputs)
+        for t in range(inputs.prefill_length, model.ordering.length):
             carry, value, log_prob, over = _advance(
-                model, variables, carry, given.keys, jnp.asarray(t), given.sampler, given.rest
+                model, variables, carry, inputs.keys, jnp.asarray(t), inputs.sampler, inputs.rest
             )
             if processors and over:
                 return
-            check_drawn(value[: given.batch], log_prob[: given.batch])
+            check_drawn(value[: inputs.batch], log_prob[: inputs.batch])
             if processors:
-                check_possible((value < 0).any(axis=1)[: given.batch])
-            yield value[: given.batch]
+                check_possible((value < 0).any(axis=1)[: inputs.batch])
+            yield value[: inputs.batch]
 
     return draw()
 
@@ -246,22 +246,23 @@ def check_inputs(
 
 @partial(jax.jit, static_argnames="model")
 def _sample(
-    model: Model, variables: Variables, given: SamplingInputs
+    model: Model, variables: Variables, inputs: SamplingInputs
 ) -> tuple[jax.Array, jax.Array]:
     decoded: Any = model.apply(
-        variables, given.keys, given.condition, given.sampler, given.prefix, given.prefill_length,
+        variables, inputs.keys, inputs.condition, inputs.sampler, inputs.prefix,
+        inputs.prefill_length,
         method="decode",
     )  # fmt: skip
     return decoded
 
 
 @partial(jax.jit, static_argnames="model")
-def _begin(model: Model, variables: Variables, given: SamplingInputs) -> Carry:
+def _begin(model: Model, variables: Variables, inputs: SamplingInputs) -> Carry:
     begun: Any = model.apply(
-        variables, len(given.keys), given.condition, given.first, method="begin"
+        variables, len(inputs.keys), inputs.condition, inputs.first, method="begin"
     )
     cache, previous = begun
-    return begin(cache, previous, model.ordering.length, given.sampler, given.prefix)
+    return begin(cache, previous, model.ordering.length, inputs.sampler, inputs.prefix)
 
 
 @partial(jax.jit, static_argnames="model", donate_argnames="carry")

@@ -127,8 +127,10 @@ class AutoregressiveModel(nn.Module):
 
     def init_cache(self, batch: int, condition: Condition = None) -> Cache:
         """The conditional's cache before the first step."""
-        blank = self._encode(self.blank(batch))
-        return self.conditional.init_cache(blank, self.ordering, self._context(condition, blank))
+        template = self._encode(self.zero_step(batch))
+        return self.conditional.init_cache(
+            template, self.ordering, self._context(condition, template)
+        )
 
     def step(self, cache: Cache, previous: jax.Array, t: Any) -> tuple[Cache, jax.Array]:
         """The features of step t `[batch, features]`, from the value at t - 1 (at 0 zeros)."""
@@ -152,7 +154,7 @@ class AutoregressiveModel(nn.Module):
         """The cache after known first steps `[batch, n, step_size]`, and the last of these."""
         cache = self.init_cache(batch, condition)
         if first is None or first.shape[1] == 0:
-            return cache, self.blank(batch)
+            return cache, self.zero_step(batch)
         return self.extend(cache, shift(first), 0)[0], first[:, -1]
 
     def draw(
@@ -163,13 +165,13 @@ class AutoregressiveModel(nn.Module):
         batch, width = len(features), self.ordering.cells_per_step
         if width > 1:  # cells of a step have keys of their own
             keys = jax.vmap(lambda key: jax.random.split(key, width))(keys).ravel()
-        told = guided = features.reshape(batch * width, -1)
+        features = guided = features.reshape(batch * width, -1)
         support = self.head.support(self.ordering.block_size)
         if isinstance(sampler, GuidedSampler) and not all(kind.listed for kind in support):
-            guided = sampler.extrapolate(told)
+            guided = sampler.extrapolate(features)
         value, log_prob = self.head.sample(guided, keys, sampler)
-        if guided is not told:
-            log_prob = self.head.log_prob(told, value)
+        if guided is not features:
+            log_prob = self.head.log_prob(features, value)
         counts = lookup(self.ordering.valid, t)
         log_prob = jnp.where(counts, log_prob.reshape(batch, width), 0).sum(axis=-1)
         return cache, value.reshape(batch, -1), log_prob
@@ -209,7 +211,7 @@ class AutoregressiveModel(nn.Module):
             steps = jnp.concatenate([first, steps], axis=1)
         return self.ordering.to_event(steps), log_prob
 
-    def blank(self, batch: int) -> jax.Array:
+    def zero_step(self, batch: int) -> jax.Array:
         """`[batch, step_size]`: a value that stands where none is read."""
         return jnp.zeros((batch, self.ordering.step_size), self.head.dtype)
 

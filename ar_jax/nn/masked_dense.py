@@ -74,11 +74,11 @@ class Inputs(NamedTuple):
     steps: jax.Array  # [batch, count, inputs of a cell]
 
     @classmethod
-    def empty(cls, blank: jax.Array, ordering: Ordering, context: ContextVectors) -> "Inputs":
-        """Those before the first step; `blank` `[batch, inputs]` is any step."""
-        batch, inputs = blank.shape
+    def empty(cls, template: jax.Array, ordering: Ordering, context: ContextVectors) -> "Inputs":
+        """Those before the first step; `template` `[batch, inputs]` is any step."""
+        batch, inputs = template.shape
         shape = (batch, ordering.count, inputs // ordering.cells_per_step)
-        return cls(pool(context), jnp.zeros(shape, blank.dtype))
+        return cls(pool(context), jnp.zeros(shape, template.dtype))
 
     def extend(self, previous: jax.Array, t: Any, ordering: Ordering) -> "Inputs":
         """With steps t - 1 ... t + k - 2, `[batch, k, inputs]`; at t = 0 the first is ignored."""

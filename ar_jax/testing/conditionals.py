@@ -58,8 +58,8 @@ def _check_dependence(
     vectors, mask = context
 
     def derivatives(variables: Any, steps: jax.Array, vectors: jax.Array, mask: jax.Array) -> Any:
-        def network(more: jax.Array, told: jax.Array) -> tuple[jax.Array, jax.Array]:
-            context = vectors + told, mask
+        def network(more: jax.Array, perturbation: jax.Array) -> tuple[jax.Array, jax.Array]:
+            context = vectors + perturbation, mask
             out = apply(conditional, variables, steps + more, ordering, context, features)
             return out, out
 
@@ -76,9 +76,9 @@ def _check_dependence(
     assert not np.triu(visible).any(), "a step sees itself or a later one"
     count = len(mask[0])
     nonzero = (on_context != 0).any(axis=(0, 4)).reshape(length, width, features // width, count)
-    told = nonzero.any(axis=2)[counts]  # [count, context_length]
+    reached = nonzero.any(axis=2)[counts]  # [count, context_length]
     expected = conditional.context_dependency_mask(ordering, count) & mask[0]
-    np.testing.assert_array_equal(told, expected, "the context reaches each step, the masked none")
+    np.testing.assert_array_equal(reached, expected, "all steps read the whole context")
     return parallel
 
 

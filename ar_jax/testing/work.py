@@ -52,12 +52,12 @@ def decoding_work(model: AutoregressiveModel, condition: Any = None) -> tuple[in
 
 def cache_bytes(conditional: Conditional, ordering: Ordering, inputs: int = 2) -> int:
     """How much the conditional keeps for one example while decoding without a context."""
-    blank, nothing = jnp.zeros((1, inputs)), (jnp.zeros((1, 0, 1)), jnp.zeros((1, 0), bool))
+    template, nothing = jnp.zeros((1, inputs)), (jnp.zeros((1, 0, 1)), jnp.zeros((1, 0), bool))
 
     def begin(key: jax.Array) -> Any:
         steps = jnp.zeros((1, ordering.length, inputs))
         variables = conditional.init(key, steps, ordering, nothing, 1)
-        return apply(conditional, variables, blank, ordering, nothing, method="init_cache")
+        return apply(conditional, variables, template, ordering, nothing, method="init_cache")
 
     cache = jax.eval_shape(begin, jax.random.key(0))
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(cache))

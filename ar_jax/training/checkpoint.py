@@ -259,13 +259,13 @@ class Checkpoints:
         folder, like = self._folder / str(step), _bits(like)
         contents = self._contents(step)
         expected = _named(like)
-        told = {name: _described(leaf.shape, leaf.dtype) for name, leaf in expected.items()}
+        wanted = {name: _described(leaf.shape, leaf.dtype) for name, leaf in expected.items()}
         got = {name: _described(**array) for name, array in contents.arrays.items()}
-        for name in sorted(told.keys() | got.keys()):
-            if told.get(name) != got.get(name):
+        for name in sorted(wanted.keys() | got.keys()):
+            if wanted.get(name) != got.get(name):
                 raise ValueError(
                     f"{folder}, {ascii(name)[1:-1][:200]}: expected "
-                    f"{told.get(name, 'no such array')}, as in this configuration, "
+                    f"{wanted.get(name, 'no such array')}, as in this configuration, "
                     f"got {got.get(name, 'no such array')}"
                 )
         arrays = snapshot.read_arrays(folder, contents, expected)

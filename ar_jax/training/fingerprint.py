@@ -105,7 +105,7 @@ class Fingerprint:
                 "goes on as if it were the same"
             )
             return []
-        told = []
+        changes = []
         former = {"class": FORMER.get(self.model.get("class"), "MaximumLikelihood")}
         begun = {"objective": former} | {f: recorded[f] for f in self.json if f in recorded}
         for name, before, given in differences(begun, self.json):
@@ -114,8 +114,8 @@ class Fingerprint:
                     f"{name}: expected {before}, with which the run in {folder} began (see its "
                     f"{FILE}), got {given}; give what it began with, or another folder"
                 )
-            told.append(f"{name}: {given}, was {before}")
-        return told
+            changes.append(f"{name}: {given}, was {before}")
+        return changes
 
     def write(self, folder: Path, step: int) -> None:
         """Writes `run.json`: this, and the versions and machine of each start that changes them.

@@ -151,8 +151,8 @@ def write(folder: Path, contents: Contents, arrays: Mapping[str, np.ndarray]) ->
     try:
         (new / ARRAYS).mkdir(parents=True)
         _save(new / ARRAYS, _not_empty(arrays))
-        told = asdict(replace(contents, arrays={n: _described(a) for n, a in arrays.items()}))
-        text = json.dumps(told | {"sha256": _digest(told)})
+        written = asdict(replace(contents, arrays={n: _described(a) for n, a in arrays.items()}))
+        text = json.dumps(written | {"sha256": _digest(written)})
         if len(text) > LIMIT:
             raise ValueError(f"{CONTENTS}: expected at most {LIMIT:,} bytes, got {len(text):,}")
         durable.write(new / CONTENTS, text)
@@ -204,10 +204,10 @@ def read_contents(folder: Path) -> Contents:
     try:
         if folder.is_symlink():
             raise DamagedError(f"{folder}: expected a folder, got a link")
-        told = _read_json(path)
-        if not isinstance(told, dict) or told.pop("sha256", None) != _digest(told):
+        parsed = _read_json(path)
+        if not isinstance(parsed, dict) or parsed.pop("sha256", None) != _digest(parsed):
             raise DamagedError(f"{path}: expected what was saved, got other content (SHA-256)")
-        contents = Contents(**told)
+        contents = Contents(**parsed)
         _check_files(folder / ARRAYS, contents)
     except OSError as error:
         if isinstance(error, FileNotFoundError) and is_orbax(folder):
@@ -343,5 +343,5 @@ def _size(path: Path) -> int:
     return found.st_size
 
 
-def _digest(told: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+def _digest(contents: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()

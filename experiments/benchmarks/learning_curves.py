@@ -314,9 +314,9 @@ def report(found: Mapping[str, Mapping[str, Any]]) -> str:
     for name, curves in found.items():
         ours, theirs = curves["ar_jax"], curves["PyTorch"]
         apart = np.abs(distance(curves)).max()
-        told = [", ".join(f"{x:.2f}" for x in each["validation"][1:]) for each in (ours, theirs)]
+        losses = [", ".join(f"{x:.2f}" for x in each["validation"][1:]) for each in (ours, theirs)]
         rows.append(
-            f"| {name} | {told[0]} | {told[1]} | {apart:.3f} "
+            f"| {name} | {losses[0]} | {losses[1]} | {apart:.3f} "
             f"| {ours['cpu_seconds']:,.0f} | {theirs['cpu_seconds']:,.0f} |"
         )
     return "\n\n".join(

@@ -65,9 +65,9 @@ def test_draws_follow_the_product_of_guided_steps(name, scale, negative):
     events = np.asarray(model.ordering.to_event(steps))
     variables = random_variables(model, events[:1], np.zeros(1, int))
     variables = jax.tree.map(lambda x: x.astype(np.float32), variables)
-    told, other = (np.full(len(events), y) for y in (1, -1 if negative is None else negative))
+    condition, other = (np.full(len(events), y) for y in (1, -1 if negative is None else negative))
     score = jax.jit(model.apply)  # inside which impossible events are no errors
-    scored = [np.asarray(score(variables, events, y)).reshape(sides) for y in (told, other)]
+    scored = [np.asarray(score(variables, events, y)).reshape(sides) for y in (condition, other)]
     expected = guided(*(score.astype(float) for score in scored), scale)
     np.testing.assert_allclose(expected.sum(), 1, 1e-5)
     guidance = ar.Guidance(scale, None if negative is None else np.full(count, negative))
@@ -141,9 +141,9 @@ def test_a_scale_that_is_no_finite_number_is_refused(scale):
 @pytest.mark.parametrize("scale", [1e30, 3e38, np.inf, -3e38])
 def test_a_huge_scale_draws_what_the_condition_favours_most(scale):
     """Also where it is traced and cannot be refused: no sum overflows to NaN."""
-    told, other = np.log([0.5, 0.3, 0.2, 1e-30]), np.log([0.7, 0.2, 0.1, 1e-30])
-    log_pmf = jnp.asarray(np.stack([told] * 4 + [other] * 4), jnp.float32).at[:, 3].set(-jnp.inf)
+    given, other = np.log([0.5, 0.3, 0.2, 1e-30]), np.log([0.7, 0.2, 0.1, 1e-30])
+    log_pmf = jnp.asarray(np.stack([given] * 4 + [other] * 4), jnp.float32).at[:, 3].set(-jnp.inf)
     keys = jax.random.split(jax.random.key(0), 8)
     drawn = jax.jit(GuidedSampler(ar.Sampler(), scale))(keys, log_pmf)
-    favoured = (told - other)[:3]  # log 5/7, log 3/2, log 2
+    favoured = (given - other)[:3]  # log 5/7, log 3/2, log 2
     assert set(np.asarray(drawn)) == {np.argmax(favoured if scale > 0 else -favoured)}

@@ -204,10 +204,10 @@ def test_files_come_back(trained):
     if name in FILES:
         files, _ = FILES[name]
         place.run(name, "compress", *files, "--to", "files.arj", "--folder", "run")
-        told = place.run(name, "decompress", "files.arj", "--to", "back", "--folder", "run")
+        output = place.run(name, "decompress", "files.arj", "--to", "back", "--folder", "run")
         for file in files:
             back = place.folder / "back" / Path(file).name
-            assert f"Wrote back/{back.name}: {back.stat().st_size:,} bytes" in told
+            assert f"Wrote back/{back.name}: {back.stat().st_size:,} bytes" in output
             if back.suffix == ".png":
                 assert np.array_equal(Image.open(back), Image.open(place.folder / file))
             else:
@@ -348,8 +348,8 @@ def test_a_mistake_ends_in_a_line_that_says_what_to_do(trained, monkeypatch, cap
             monkeypatch.setattr(sys, "argv", [name, *arguments])
             with pytest.raises(SystemExit) as stopped:
                 main(DEFAULTS[name], "")
-            told = str(stopped.value)
-            assert message in (capsys.readouterr().err if told == "2" else told)  # 2: by tyro
-            assert "\n" not in told
+            output = str(stopped.value)
+            assert message in (capsys.readouterr().err if output == "2" else output)  # 2: by tyro
+            assert "\n" not in output
     assert not (place.folder / "new").exists()
     assert before == {p: p.read_bytes() for p in place.folder.rglob("*") if p.is_file()}

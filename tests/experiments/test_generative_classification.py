@@ -96,18 +96,18 @@ def test_bayes_rule_has_the_mean_over_binarisations(made):
         for seed in (1, 3)
     ]
     found = json.loads((folder / "figures.json").read_bytes())["classification"]["generative"]
-    for count, told in found["binarisations"].items():
+    for count, figures in found["binarisations"].items():
         log_posterior = log_softmax(np.mean(scores[: int(count)], axis=0), axis=1)
-        assert told["accuracy"] == np.mean(log_posterior.argmax(axis=1) == labels)
+        assert figures["accuracy"] == np.mean(log_posterior.argmax(axis=1) == labels)
         nats = -log_posterior[np.arange(60), labels].mean()
-        assert told["nats"] == pytest.approx(nats, rel=1e-4)
-        assert told["tempered_nats"] != told["nats"]
+        assert figures["nats"] == pytest.approx(nats, rel=1e-4)
+        assert figures["tempered_nats"] != figures["nats"]
     assert set(found["binarisations"]) == {"1", "2"}
 
 
 def test_the_area_is_that_of_likelihoods_without_a_class(made):
     folder, models = made
-    told = json.loads((folder / "figures.json").read_bytes())["rejection"]
+    figures = json.loads((folder / "figures.json").read_bytes())["rejection"]
     images = {
         "MNIST": tfds_images("mnist").test.x[:60].astype(np.int32),
         "Fashion-MNIST": 255 - tfds_images("fashion_mnist").test.x[:60].astype(np.int32),
@@ -117,19 +117,19 @@ def test_the_area_is_that_of_likelihoods_without_a_class(made):
             name: -score(models[kind], x, np.full(60, -1)) / np.log(2) for name, x in images.items()
         }
         (foreign,) = set(images) - {own}
-        area, _ = told[own]["auroc"]["likelihood"]
+        area, _ = figures[own]["auroc"]["likelihood"]
         truth = np.repeat([1, 0], 60)
         expected = roc_auc_score(truth, np.append(bits[foreign], bits[own]))
         assert area == pytest.approx(expected, abs=1e-3)  # a float32 tie may go either way
-        assert told[own]["bits"][own] == pytest.approx(bits[own].mean(), rel=1e-5)
+        assert figures[own]["bits"][own] == pytest.approx(bits[own].mean(), rel=1e-5)
 
 
 def test_names_are_told_apart_by_their_letters(made):
     folder, models = made
-    told = json.loads((folder / "figures.json").read_bytes())["names"]
+    figures = json.loads((folder / "figures.json").read_bytes())["names"]
     test = digits().test
     scores = under(models["DigitNames"], test.x, spelled(WORDS))
-    assert told["accuracy"] == np.mean(scores.argmax(axis=1) == test.y)
+    assert figures["accuracy"] == np.mean(scores.argmax(axis=1) == test.y)
     for word, tokens in zip(WORDS, spelled(WORDS), strict=True):
         assert LETTERS.decode(tokens[tokens >= 0]) == word
     assert len(np.unique(scores[0])) == len(WORDS)
@@ -141,8 +141,8 @@ def test_the_page_shows_the_figures_and_the_pictures(made):
     results = json.loads((folder / "figures.json").read_bytes())
     for name, found in results["classification"].items():
         assert f"| {name} | {found['parameters']:,} |" in text
-        for count, told in found["binarisations"].items():
-            accuracy = f"{100 * told['accuracy']:.2f} ± {100 * told['accuracy_error']:.2f} %"
+        for count, figures in found["binarisations"].items():
+            accuracy = f"{100 * figures['accuracy']:.2f} ± {100 * figures['accuracy_error']:.2f} %"
             assert f"| {name} | {count} | {accuracy} |" in text
     for found in results["rejection"].values():
         for area, error in found["auroc"].values():
@@ -157,13 +157,13 @@ def test_both_learn_from_the_same_batches(tfds_folder, monkeypatch):
     generative = MnistTransformer().preset(["--debug", "--class-conditional"])
     classifier = MnistClassifier().preset(["--debug"])
     for step in (0, 30):  # of the first epoch and of a later one
-        told, asked = generative.batches()[step], classifier.batches()[step]
-        np.testing.assert_array_equal(asked["x"][:, 0], told["y"])
-        np.testing.assert_array_equal(asked["y"], told["x"])
+        figures, asked = generative.batches()[step], classifier.batches()[step]
+        np.testing.assert_array_equal(asked["x"][:, 0], figures["y"])
+        np.testing.assert_array_equal(asked["y"], figures["x"])
     for part in ("validation", "test"):
-        told, asked = (vars(x.splits)[part] for x in (generative, classifier))
-        np.testing.assert_array_equal(asked.x[:, 0], told.y)
-        np.testing.assert_array_equal(asked.y, told.x)
+        figures, asked = (vars(x.splits)[part] for x in (generative, classifier))
+        np.testing.assert_array_equal(asked.x[:, 0], figures.y)
+        np.testing.assert_array_equal(asked.y, figures.x)
     assert generative.training == classifier.training
 
 

@@ -269,8 +269,8 @@ def test_the_committed_weights_have_the_committed_figures():
     assert result.returncode == 0, result.stderr
     lines = result.stdout.splitlines()
     readme = Path(__file__).parents[2] / "README.md"
-    told = readme.read_text(encoding="utf-8")
-    for name in re.findall(r"^\| `(\w+/\w+)` \|", told, flags=re.MULTILINE):
+    page = readme.read_text(encoding="utf-8")
+    for name in re.findall(r"^\| `(\w+/\w+)` \|", page, flags=re.MULTILINE):
         (line,) = [line for line in lines if line.startswith(f"{name}, seed 0: ")]
         assert "as recorded" in line
     assert all(path.stat().st_size <= 3_000_000 for path in COMMITTED.rglob("*.npz"))

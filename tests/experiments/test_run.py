@@ -99,8 +99,8 @@ def test_what_is_left_of_another_run_is_not_touched(tmp_path, kept):
     path.parent.mkdir(exist_ok=True)
     path.write_text("1", encoding="utf-8")
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
-    told = r"which holds a run of another \(see its config.json: batch_size is 2, not 64\)"
-    with pytest.raises(FileExistsError, match=told):
+    message = r"which holds a run of another \(see its config.json: batch_size is 2, not 64\)"
+    with pytest.raises(FileExistsError, match=message):
         begin(tmp_path, Digits(), [])
     assert before == {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
 
@@ -213,8 +213,8 @@ def test_a_folder_that_cannot_be_written_to_is_told_and_one_that_can_is_left_as_
     check_writable(tmp_path / "new" / "folder")
     (tmp_path / "file").touch()
     for place, why in (("file", "File exists"), ("file/in", "Not a dir"), ("n" * 256, "File name")):
-        told = rf"^folder: expected one that can be written to, got .*{place}: {why}"
-        with pytest.raises(OSError, match=told):
+        message = rf"^folder: expected one that can be written to, got .*{place}: {why}"
+        with pytest.raises(OSError, match=message):
             check_writable(tmp_path / place)
     names = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")}
     assert names == {"file", "new", "new/folder"}

@@ -114,8 +114,8 @@ def test_a_page_shows_models_of_one_table_and_their_rows(tmp_path, tfds_folder):
 def test_a_mistake_is_told_without_a_traceback(arguments, tmp_path, tfds_folder, capsys):
     with pytest.raises(SystemExit) as stopped:
         Place(tmp_path, tfds_folder).run("tables", *arguments)
-    told = f"{stopped.value} {capsys.readouterr().err}"
-    assert "expected" in told or "invalid choice" in told
+    message = f"{stopped.value} {capsys.readouterr().err}"
+    assert "expected" in message or "invalid choice" in message
     assert not (tmp_path / "runs").exists()
 
 

@@ -101,8 +101,8 @@ def test_parts_do_not_share_what_they_hold_one_instance_of():
 
 
 @pytest.mark.parametrize(
-    ("count", "told"), [(3e9, "got values 3000000000"), (1e30, "expected numbers")]
+    ("count", "message"), [(3e9, "got values 3000000000"), (1e30, "expected numbers")]
 )
-def test_a_number_too_large_for_a_count_is_refused(count, told):
-    with pytest.raises(ValueError, match=told):
+def test_a_number_too_large_for_a_count_is_refused(count, message):
+    with pytest.raises(ValueError, match=message):
         EVENT.check("x", np.array([[0, count, 0]], np.float32))

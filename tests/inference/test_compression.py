@@ -224,21 +224,21 @@ def test_a_header_of_any_other_byte_gives_the_events_or_an_error(small):
     header, _ = read(data)
     written = json.dumps(header).encode()
     rng = np.random.default_rng(0)
-    told = 0
+    refused = 0
     for where in rng.permutation(len(written)):
         other = bytearray(written)
         other[where] = rng.choice(list(b'0123456789abc"{}[],:. \x1b\xff'))
         try:
             events = decompress(model, variables, forged(data, written=bytes(other)))
         except ValueError as error:
-            told += 1
+            refused += 1
             message = str(error)
             assert message.startswith("data: expected")
             assert len(message) < 500
             assert message.isprintable()
         else:
             np.testing.assert_array_equal(events, x)
-    assert told > len(written) / 2
+    assert refused > len(written) / 2
 
 
 def test_both_sides_refuse_more_variables_than_asked_for(small):
@@ -293,18 +293,18 @@ def test_an_archive_of_version_3_is_read_by_every_later_version():
     header, payload = read(data)
     assert (header["version"], header["count"], header["about"]) == (3, 20, {"name": "é"})
     assert len(payload) % 4 == 0
-    told, events = "", None
+    message, events = "", None
     try:
         events = decompress(model, variables, data)
     except ValueError as error:
-        told = str(error)
-    if told and (header["jax"], "x86_64") != (jax.__version__, platform.machine()):
+        message = str(error)
+    if message and (header["jax"], "x86_64") != (jax.__version__, platform.machine()):
         # By design: where the probabilities are others, however little, nothing can be decoded.
         same = "what was compressed where the model computes the same probabilities"
-        assert told.startswith(f"data: expected {same}")
-        assert told.endswith(f"(jax {header['jax']} there, jax {jax.__version__} here)")
+        assert message.startswith(f"data: expected {same}")
+        assert message.endswith(f"(jax {header['jax']} there, jax {jax.__version__} here)")
     else:
-        np.testing.assert_array_equal(events, x, told)
+        np.testing.assert_array_equal(events, x, message)
 
 
 def test_events_that_do_not_fit_and_broken_variables_are_refused(small):

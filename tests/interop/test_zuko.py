@@ -54,26 +54,26 @@ def test_made_agrees_with_zuko(residual):
     np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("told", [0, 3], ids=["unconditional", "conditional"])
+@pytest.mark.parametrize("context_width", [0, 3], ids=["unconditional", "conditional"])
 @pytest.mark.parametrize(
     ("transform", "family"), [(Affine(), zuko.flows.MAF), (Spline(bins=6), zuko.flows.NSF)]
 )
-def test_a_flow_agrees_with_zuko(transform, family, told):
+def test_a_flow_agrees_with_zuko(transform, family, context_width):
     net = MADE(hidden=(UNITS, UNITS), activation="tanh")
     orderings = Raster((LENGTH,)), Reversed((LENGTH,)), Raster((LENGTH,))
-    context = Vector(2, width=told) if told else Nothing()
+    context = Vector(2, width=context_width) if context_width else Nothing()
     flow = MAF(tuple(Layer(ordering, net, transform) for ordering in orderings), context=context)
     rng = np.random.default_rng(0)
     x, condition = rng.normal(size=(50, LENGTH), scale=2), rng.normal(size=(50, 2))
-    given = (condition,) if told else ()
+    given = (condition,) if context_width else ()
 
-    first = 0 if told else 1  # without a context, zuko has no units that see nothing
+    first = 0 if context_width else 1  # without a context, zuko has no units that see nothing
     kept = np.flatnonzero(np.arange(UNITS) // (UNITS // LENGTH) >= first)
     degrees = np.arange(len(kept)) % (LENGTH - first)  # zuko's go through the degrees in turn
     unit = kept[np.argsort(np.argsort(degrees, kind="stable"))]
     peer = family(
         LENGTH,
-        told,
+        context_width,
         transforms=len(orderings),
         hidden_features=[len(kept)] * 2,
         activation=torch.nn.Tanh,
@@ -88,7 +88,9 @@ def test_a_flow_agrees_with_zuko(transform, family, told):
             p["readout_kernel"][:, UNITS:] = 0  # zuko has no direct connections
             for name in ("hidden_1_kernel", "readout_kernel"):
                 p[name][:, np.setdiff1d(np.arange(UNITS), kept)] = 0
-            inputs = np.roll(p["hidden_0_kernel"][unit], -told, axis=1)  # its context comes last
+            inputs = np.roll(
+                p["hidden_0_kernel"][unit], -context_width, axis=1
+            )  # its context comes last
             kernels = inputs, p["hidden_1_kernel"][np.ix_(unit, unit)], p["readout_kernel"][:, unit]
             biases = p["hidden_0_bias"][unit], p["hidden_1_bias"][unit], p["readout_bias"]
             layers = [layer for layer in theirs.hyper.modules() if isinstance(layer, MaskedLinear)]
@@ -96,7 +98,7 @@ def test_a_flow_agrees_with_zuko(transform, family, told):
                 assert layer.weight.shape == kernel.shape
                 layer.weight.data, layer.bias.data = torch.tensor(kernel), torch.tensor(bias)
         got = jax.jit(flow.apply)({"params": params}, x, *given)
-    if told:
+    if context_width:
         encoder = params["context"]["Dense_0"]
         given = (torch.tensor(condition @ encoder["kernel"] + encoder["bias"]),)
     with torch.no_grad():

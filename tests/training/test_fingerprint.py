@@ -144,8 +144,8 @@ WIDER = MODEL.clone(conditional=ar.conditionals.MADE(hidden=(9,)))
 def test_a_run_goes_on_with_what_it_began_with_only(tmp_path):
     of().write(tmp_path, 0)
     assert of().check_same(tmp_path) == []
-    told = of(steps=3000, log_every=7, micro_batches=2).check_same(tmp_path)
-    assert told == [
+    changes = of(steps=3000, log_every=7, micro_batches=2).check_same(tmp_path)
+    assert changes == [
         "training.steps: 3000, was 2000",
         "training.micro_batches: 2, was 1",
         "training.log_every: 7, was 20",

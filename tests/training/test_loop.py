@@ -131,8 +131,8 @@ def test_training_learns(whole):
 def test_the_learning_rate_told_is_that_of_the_update(whole):
     _, records = whole
     rate = TRAINING.optimizer.rate(TRAINING.steps)
-    told = {r["step"]: r["learning_rate"] for r in records if "learning_rate" in r}
-    assert told == {step: float(rate(step - 1)) for step in range(2, 13, 2)}
+    rates = {r["step"]: r["learning_rate"] for r in records if "learning_rate" in r}
+    assert rates == {step: float(rate(step - 1)) for step in range(2, 13, 2)}
 
 
 def test_a_crashed_run_resumes_as_if_nothing_had_happened(tmp_path, whole):
@@ -266,9 +266,9 @@ def test_a_picture_that_cannot_be_drawn_is_told_once_and_training_goes_on(tmp_pa
         drawn.append((step, saved(tmp_path)[-1]))
         raise error
 
-    with pytest.warns(UserWarning, match="preview of step 4: .*; training goes on") as told:
+    with pytest.warns(UserWarning, match="preview of step 4: .*; training goes on") as warned:
         state = train(tmp_path, preview=preview)
-    assert len(told) == 1
+    assert len(warned) == 1
     assert drawn == [(4, 4), (8, 8), (12, 12)]  # saved before
     assert_equal(carried(state), carried(whole[0]))
     assert timeless(tmp_path) == whole[1]
@@ -461,8 +461,8 @@ def test_training_goes_on_for_longer(tmp_path, capsys):
     longer = dataclasses.replace(TRAINING, steps=15, log_every=3)
     assert int(train(tmp_path, watched(asked), longer).step) == 15
     assert asked == [*LOOKED_AT, 12, 13, 14]
-    told = f"{tmp_path}: goes on from step 12 of 15; training.steps: 15, was 12; training.log_every"
-    assert told in capsys.readouterr().out
+    line = f"{tmp_path}: goes on from step 12 of 15; training.steps: 15, was 12; training.log_every"
+    assert line in capsys.readouterr().out
     assert [r["step"] for r in read_metrics(tmp_path / "metrics.jsonl")][-3:] == [12, 15, 15]
 
 
@@ -556,8 +556,8 @@ def test_what_is_likely_wrong_with_a_step_is_told():
     assert loop._likely({"x": x}).startswith("lower learning_rate")
     for wrong in (math.nan, math.inf, 1e39):
         y = np.where(np.arange(16)[:, None] == 11, wrong, x)
-        told = "y.1 of its batch holds NaN or infinity in row 11: mend the data"
-        assert loop._likely({"x": x, "y": (x, y)}) == told
+        message = "y.1 of its batch holds NaN or infinity in row 11: mend the data"
+        assert loop._likely({"x": x, "y": (x, y)}) == message
 
 
 @pytest.mark.parametrize("keep", [1, 3])

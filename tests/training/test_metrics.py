@@ -92,12 +92,12 @@ def test_tensorboard_s_checksums_are_those_of_its_format(tmp_path):
 
 def test_without_room_for_tensorboard_a_run_goes_on_and_tells_so_once(tmp_path):
     """In a file system of one page, which two records fill."""
-    told = pytest.warns(UserWarning, match=r"tensorboard/events.*; training goes on")
-    with full_disk(tmp_path / "tensorboard"), told as told:
+    warned = pytest.warns(UserWarning, match=r"tensorboard/events.*; training goes on")
+    with full_disk(tmp_path / "tensorboard"), warned as warned:
         metrics = Metrics(tmp_path, 0)
         for step in range(1, 200):
             metrics.write(step, loss=0.5)
-    assert len(told) == 1
+    assert len(warned) == 1
     assert len(read_metrics(tmp_path / "metrics.jsonl")) == 199
 
 

@@ -140,10 +140,10 @@ def test_100_random_changes_are_named_or_change_nothing(kept, file):
     assert count > (80 if file != "arrays/_METADATA" else 10)
 
 
-def forge(folder, told):
+def forge(folder, stored):
     """Writes contents with the digest that belongs to them."""
-    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-    (folder / "7" / snapshot.CONTENTS).write_bytes(json.dumps(told | {"sha256": digest}).encode())
+    digest = hashlib.sha256(json.dumps(stored, sort_keys=True).encode()).hexdigest()
+    (folder / "7" / snapshot.CONTENTS).write_bytes(json.dumps(stored | {"sha256": digest}).encode())
 
 
 WRONG = {
@@ -173,28 +173,28 @@ WRONG_ARRAY = {
 
 def forgeries():
     """All that `checkpoint.json` may be, well signed."""
-    told = json.loads((KEPT / "7" / snapshot.CONTENTS).read_bytes())
-    del told["sha256"]
+    stored = json.loads((KEPT / "7" / snapshot.CONTENTS).read_bytes())
+    del stored["sha256"]
     array = "params.dense.kernel"
-    for missing in told:
-        yield {name: value for name, value in told.items() if name != missing}
-    for missing in told["arrays"]:
-        others = {name: value for name, value in told["arrays"].items() if name != missing}
-        yield told | {"arrays": others}
-    yield told | {"arrays": told["arrays"] | {"\x1b[2J" * 9999: told["arrays"][array]}}
+    for missing in stored:
+        yield {name: value for name, value in stored.items() if name != missing}
+    for missing in stored["arrays"]:
+        others = {name: value for name, value in stored["arrays"].items() if name != missing}
+        yield stored | {"arrays": others}
+    yield stored | {"arrays": stored["arrays"] | {"\x1b[2J" * 9999: stored["arrays"][array]}}
     for name, values in WRONG.items():
-        yield from (told | {name: value} for value in values)
+        yield from (stored | {name: value} for value in values)
     for name, values in WRONG_ARRAY.items():
         for value in values:
-            wrong = told["arrays"][array] | {name: value}
-            yield told | {"arrays": told["arrays"] | {array: wrong}}
+            wrong = stored["arrays"][array] | {name: value}
+            yield stored | {"arrays": stored["arrays"] | {array: wrong}}
 
 
 def test_contents_that_are_wrong_but_well_signed_are_named_without_large_memory(kept):
     tracemalloc.start()
-    for told in forgeries():
-        forge(kept, told)
-        assert named(kept), told
+    for stored in forgeries():
+        forge(kept, stored)
+        assert named(kept), stored
     assert tracemalloc.get_traced_memory()[1] < 10**7  # bytes
     tracemalloc.stop()
 
