@@ -101,7 +101,7 @@ def adam(learning_rate: float = 1e-3, decay: float = 1.0) -> Adam:
 
 
 @dataclasses.dataclass(frozen=True)
-class Architecture:
+class PublishedNetwork:
     """A network of the literature, pixel by pixel, and how it is trained.
 
     Attributes:
@@ -146,15 +146,15 @@ def generative(figure: float, network: str = "the same network") -> Published:
 
 
 ARCHITECTURES = {
-    "fvsbn": Architecture(
+    "fvsbn": PublishedNetwork(
         conditionals.FVSBN(), "Frey 1998, Neal 1992", 50, adam(), 512, dynamic=generative(96.58)
     ),
-    "nade": Architecture(
+    "nade": PublishedNetwork(
         conditionals.NADE(hidden=500, activation="relu"), "arXiv 1605.02226", 50, adam(), 512,
         static=Published(88.33, "arXiv 1502.03509", "NADE in a fixed order; its size unverified"),
         dynamic=generative(85.65),
     ),
-    "made": Architecture(
+    "made": PublishedNetwork(
         conditionals.MADE(hidden=(8000,), direct=False), "arXiv 1502.03509", 85, adam(), 64,
         ar.orderings.Permutation.random(SHAPE),
         static=Published(
@@ -163,26 +163,26 @@ ARCHITECTURES = {
         ),
         dynamic=generative(84.87),
     ),
-    "pixelcnn": Architecture(
+    "pixelcnn": PublishedNetwork(
         conditionals.PixelCNN(blocks=15, channels=16), "after arXiv 1601.06759", batch_size=256,
         dynamic=generative(81.45),
     ),
-    "gated_pixelcnn": Architecture(
+    "gated_pixelcnn": PublishedNetwork(
         conditionals.GatedPixelCNN(layers=10, channels=128), "after arXiv 1606.05328",
         optimizer=adam(decay=0.9999),
     ),
-    "diagonal_bilstm": Architecture(
+    "diagonal_bilstm": PublishedNetwork(
         conditionals.DiagonalBiLSTM(layers=7, channels=16), "arXiv 1601.06759", 100, adam(), 16,
         static=Published(79.20, "arXiv 1601.06759", "7 layers, h = 16; by RMSProp"),
     ),
-    "pixelcnn_plus_plus": Architecture(
+    "pixelcnn_plus_plus": PublishedNetwork(
         conditionals.PixelCNNPlusPlus(blocks=3, channels=64, scales=2), "after arXiv 1701.05517"
     ),
-    "pixelsnail": Architecture(
+    "pixelsnail": PublishedNetwork(
         conditionals.PixelSNAIL(stages=8, blocks=2, channels=64, key=4, value=32, dropout=0.0),
         "after arXiv 1712.09763",
     ),
-    "image_gpt": Architecture(
+    "image_gpt": PublishedNetwork(
         conditionals.ImageGPT(layers=8, width=64, heads=2), "after Chen et al., ICML 2020",
         optimizer=adam(5e-3, decay=0.999977), batch_size=64,
     ),
