@@ -10,7 +10,7 @@ from ar_jax.conditionals.recurrent import Recurrent, RecurrentLayer, init_memory
 
 
 class GRULayer(RecurrentLayer):
-    """A layer whose hidden state moves towards a candidate as far as its gate says."""
+    """One layer of a GRU; the equations are those of `GRU`."""
 
     gates = 3
 
@@ -44,7 +44,7 @@ class GRU(Recurrent):
         n    = tanh(U x + b + r * (W h + b'))  candidate
         h   <- (1 - z) * n + z * h
 
-        h2 --> h2 --> h2 --> h2               t = 3 sees all that came before
+        h2 --> h2 --> h2 --> h2               t = 3 depends on all earlier steps
         ^      ^      ^      ^
         h1 --> h1 --> h1 --> h1
         ^      ^      ^      ^

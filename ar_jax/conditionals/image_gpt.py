@@ -17,7 +17,7 @@ class ImageGPT(DecoderOnly):
     A transformer over the pixels of an image, row by row, as if they were words. It differs from
     GPT-2 in what its authors published with it: the normalisation does not subtract the mean, the
     activation is x sigmoid(1.702 x), the linear maps have no bias, and each pixel's distribution
-    starts uniform. Each pixel is told of by all before it, whatever the place:
+    starts uniform. Every pixel attends to all previous pixels:
 
         x x x x
         x x x x

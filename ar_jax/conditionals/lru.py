@@ -16,11 +16,11 @@ class LRUMixer(DiagonalMixer):
     """A linear recurrence whose eigenvalues lie in a ring, then GELU and a gated linear unit.
 
     Attributes:
-      width: of what comes in and goes out.
-      state: how many complex eigenvalues.
-      r_min: least absolute value of the eigenvalues at first.
-      r_max: largest absolute value of the eigenvalues at first.
-      max_phase: largest angle of the eigenvalues at first.
+      width: size of the inputs and outputs.
+      state: number of complex eigenvalues.
+      r_min: smallest modulus of the eigenvalues at initialisation.
+      r_max: largest modulus of the eigenvalues at initialisation.
+      max_phase: largest angle of the eigenvalues at initialisation, in radians.
     """
 
     r_min: float
@@ -87,9 +87,9 @@ class LRU(StateSpace):
       layers: how many.
       width: of the residual stream (H in the paper).
       state: complex eigenvalues of each layer (N in the paper).
-      r_min: least absolute value of the eigenvalues at first.
+      r_min: smallest modulus of the eigenvalues at initialisation.
       r_max: largest absolute value of the eigenvalues at first, less than 1.
-      max_phase: largest angle of the eigenvalues at first.
+      max_phase: largest angle of the eigenvalues at initialisation, in radians.
       dropout: on what each layer adds.
     """
 

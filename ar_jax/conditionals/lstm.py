@@ -11,10 +11,10 @@ from ar_jax.orderings import Ordering
 
 
 class LSTMLayer(RecurrentLayer):
-    """A layer whose cell forgets, takes in and shows as its gates say.
+    """One layer of an LSTM; the equations are those of `LSTM`.
 
     Attributes:
-      forget_bias: of the forget gate at first.
+      forget_bias: initial bias of the forget gate.
     """
 
     forget_bias: float
@@ -45,7 +45,7 @@ class LSTM(Recurrent):
         c      <- f * c + i * g               the cell
         h      <- o * tanh(c)
 
-        h2 --> h2 --> h2 --> h2               t = 3 sees all that came before
+        h2 --> h2 --> h2 --> h2               t = 3 depends on all earlier steps
         ^      ^      ^      ^
         h1 --> h1 --> h1 --> h1
         ^      ^      ^      ^

@@ -14,7 +14,7 @@ from ar_jax.nn.context import ContextVectors
 from ar_jax.nn.masked_dense import (
     Inputs,
     cell_degrees,
-    listens,
+    connection_mask,
     masked_dense,
     readout,
     switch_on_size,
@@ -26,10 +26,10 @@ from ar_jax.orderings import Ordering
 class MADE(SequenceConditional):
     """A masked multi-layer perceptron (Germain et al., arXiv 1502.03509).
 
-    Each unit has a *degree*, the number of steps that it may see, and listens to units of at most
-    its own degree. The context has degree 0, step s has degree s + 1, the output of step t has
-    degree t, and the degrees of hidden units are spread evenly over 0 ... length - 1. With four
-    steps, four hidden units and a context c, the masks are
+    Each unit has a *degree*, the number of steps that it may depend on, and is connected to units
+    of at most its own degree. The context has degree 0, step s has degree s + 1, the output of
+    step t has degree t, and the degrees of hidden units are spread evenly over 0 ... length - 1.
+    With four steps, four hidden units and a context c, the masks are
 
         hidden     c  x0 x1 x2 x3        output  h0 h1 h2 h3  c  x0 x1 x2 x3
         h0 (0)     x  .  .  .  .         t=0     x  .  .  .   x  .  .  .  .
@@ -37,8 +37,8 @@ class MADE(SequenceConditional):
         h2 (2)     x  x  x  .  .         t=2     x  x  x  .   x  x  x  .  .
         h3 (3)     x  x  x  x  .         t=3     x  x  x  x   x  x  x  x  .
 
-    The output also listens to the inputs themselves (the paper's direct connections), so that it
-    sees every earlier step however few the hidden units. Without direct connections it sees those
+    The output also reads the inputs themselves (the paper's direct connections), so that it depends
+    on every earlier step however few the hidden units. Without direct connections on those
     that the hidden units see: every earlier step if no layer has fewer units than there are steps.
 
     The paper's several masks, of orderings or of connectivities, are members of an
@@ -55,7 +55,7 @@ class MADE(SequenceConditional):
       residual: a first linear layer, and then a residual block of two layers for each of `hidden`,
         which are all of one size (ResidualMADE, Nash and Durkan, arXiv 1904.05626).
       connectivity: which hidden unit has which degree: at 0 they rise, others shuffle them.
-      direct: whether the output listens to the inputs, too.
+      direct: whether the output reads the inputs, too.
     """
 
     hidden: tuple[int, ...] = (512,)
@@ -114,12 +114,12 @@ class MADE(SequenceConditional):
             return super().dependency_mask(ordering)
         seen, sources = np.eye(ordering.count, dtype=np.float32), cell_degrees(ordering)
         for units in (*self._degrees(ordering.count), np.argsort(ordering.order)):
-            seen = (listens(units, sources, ordering) @ seen > 0).astype(np.float32)
+            seen = (connection_mask(units, sources, ordering) @ seen > 0).astype(np.float32)
             sources = units
         return seen[np.ix_(ordering.order, ordering.order)] > 0
 
     def _degrees(self, count: int) -> list[np.ndarray]:
-        """Of the units of each layer before the last."""
+        """The degrees of the units of each hidden layer."""
         sizes = (self.hidden[0], *np.repeat(self.hidden, 2)) if self.residual else self.hidden
         if self.direct:
             layers = [hidden_degrees(size, count) for size in sizes]
@@ -144,9 +144,9 @@ def complete(
     """Computes the units whose inputs are complete at steps t ... t + k - 1, if there are any.
 
     Args:
-      compute: rows -> the values of those units `[batch, rows]`.
-      units: `[batch, units]`, those so far.
-      degrees: `[units]`.
+      compute: maps unit indices `[rows]` to their values `[batch, rows]`.
+      units: `[batch, units]`, the values so far.
+      degrees: `[units]`, their degrees.
       t: the first step.
       k: how many steps.
       ordering: of the steps.
@@ -156,7 +156,9 @@ def complete(
     """
     if k == ordering.length:
         return compute(slice(None))
-    step = np.nonzero(ordering.valid)[0][degrees]  # that visits the cell of that degree
+    step = np.nonzero(ordering.valid)[0][degrees]  # the step at which a unit's inputs are complete
+    # Sorted by that step, the units of steps t ... t + k - 1 are one slice. Each unit belongs to
+    # one step, so that decoding computes it once.
     by_step = np.argsort(step, kind="stable")
     edges = np.searchsorted(step[by_step], np.arange(ordering.length + 1))
     rows = [by_step[edges[i] : edges[i + k]] for i in range(ordering.length + 1 - k)]

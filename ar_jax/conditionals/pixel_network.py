@@ -65,11 +65,11 @@ class PixelNetwork(Conditional):
 
     @abstractmethod
     def layer(self) -> ResidualLayer:
-        """One of them."""
+        """Makes one residual layer."""
 
     @abstractmethod
     def layer_reach(self, ordering: Ordering) -> np.ndarray:
-        """`[length, length]` booleans: what a residual layer sees at each step."""
+        """`[length, length]` booleans: the receptive field of a residual layer at each step."""
 
     def __call__(
         self, steps: jax.Array, ordering: Ordering, context: ContextVectors, features: int

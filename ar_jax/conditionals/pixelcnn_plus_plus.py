@@ -154,7 +154,8 @@ class Scale(nn.Module):
                 doubled = jax.lax.dynamic_update_slice(below.doubled, two_rows, start)
                 return BelowCache(below.halve, scale, doubled)
 
-            # The first of the four pixels, or of the two rows, that one below stands for.
+            # A pixel of the scale below stands for 2 x 2 of this one, a row for two. It is computed
+            # at the first of them, when its inputs are complete; all read its doubled output.
             first = (parity == 0) & (column % 2 == 0)
             below = nn.cond(first, visit, lambda _, below: below, self, below)
             return take(take(below.doubled, parity, 1, axis=1)[:, 0], column, columns, axis=1)

@@ -85,7 +85,7 @@ class SNAILStage(nn.Module):
             x = block(x, None, block.context_bias(context))
         biases = self._biases(context)
         keys, values = self._remember(image, x, coordinates, biases)
-        # The query of pixel t + 1 looks up to t; the first pixel attends to none.
+        # Row t is the query of pixel t + 1, with the keys up to t; the first pixel attends to none.
         ahead = jnp.roll(self._ask(x, coordinates, biases), -1, axis=2)
         nothing = jnp.zeros((len(x), 0), bool)
         attended = shift(attend_causally(ahead, keys, values, nothing, 0)[:, 0])
@@ -130,7 +130,7 @@ class SNAILStage(nn.Module):
             blocks.append(after)
         x = x[:, None]
         key, value = self._remember(previous, cache.x, place_before, cache.biases)
-        at = jnp.maximum(t - 1, 0)  # at 0: set again at 1, and looked at by nobody before
+        at = jnp.maximum(t - 1, 0)  # at 0: set again at 1, and not read before
         keys, values = (
             jax.lax.dynamic_update_slice_in_dim(old, new, at, axis=2)
             for old, new in ((cache.keys, key), (cache.values, value))

@@ -41,7 +41,7 @@ class ResidualRowLSTM(ResidualLayer):
 
     Attributes:
       channels: of the states.
-      kernel: pixels of the row above that a state hears from, odd.
+      kernel: pixels of the row above that a state is connected to, odd.
     """
 
     kernel: int

@@ -17,9 +17,9 @@ class S5Mixer(DiagonalMixer):
     """A discretised continuous system that starts as HiPPO-N, then GELU and a gate.
 
     Attributes:
-      width: of what comes in and goes out.
-      state: complex eigenvalues; their conjugates are left out.
-      blocks: HiPPO matrices that the system starts with.
+      width: size of the inputs and outputs.
+      state: number of complex eigenvalues, one of each conjugate pair.
+      blocks: number of HiPPO matrices along the diagonal at initialisation.
     """
 
     blocks: int
@@ -73,8 +73,8 @@ class S5(StateSpace):
     """Simplified structured state spaces (Smith et al., arXiv 2208.04933).
 
     Layers of norm, one system with as many inputs and outputs as the stream is wide, GELU and a
-    gate around a skip. The system is continuous, diagonal and complex, half of it kept since the
-    rest is conjugate, and held still between the slots, with a step of its own for each eigenvalue:
+    gate around a skip. The system is continuous, diagonal and complex, one eigenvalue of each
+    conjugate pair, and discretised by a zero-order hold with a step size for each eigenvalue:
 
         h_t = exp(step * a) * h_{t-1} + (exp(step * a) - 1) / a * B u_t
         y_t = Re(C h_t) + D u_t

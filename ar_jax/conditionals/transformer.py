@@ -41,7 +41,7 @@ class LayerCache(NamedTuple):
 
 
 class Initial(NamedTuple):
-    """How the weights of a transformer start."""
+    """Initialisers of the weights of a transformer."""
 
     embed: Initializer = LECUN
     attention: Initializer = LECUN
@@ -52,7 +52,7 @@ class Initial(NamedTuple):
 
 
 class Block(nn.Module):
-    """Self-attention, cross-attention if there is something to cross to, feed-forward.
+    """A transformer block: self-attention, cross-attention to a context if asked for, feed-forward.
 
     Attributes: as of `DecoderOnly`, with
       initial: how the weights start.
@@ -196,7 +196,7 @@ class Block(nn.Module):
 
 
 class ScannedBlocks(nn.Module):
-    """Blocks that follow each other: what is scanned."""
+    """Successive blocks, the body of a scan over layers."""
 
     blocks: Sequence[Block]
 
@@ -210,20 +210,20 @@ class DecoderOnly(SequenceConditional):
 
     Attributes:
       layers: number of blocks.
-      width: of the residual stream.
-      heads: of attention.
+      width: size of the residual stream.
+      heads: number of attention heads.
       hidden: units of the feed-forward layers; 0 stands for 4 * width. For as many parameters
         `swiglu` takes 8/3 * width.
       positions: `positions.Learned()`, `Sinusoidal()`, `Axial()` or `Rotary()`.
       dropout: on embeddings and on what each sublayer adds.
       cross_attention: read the context by attention in every block, rather than as a prefix.
-      key_value_heads: of keys and values: 1 is multi-query attention (arXiv 1911.02150), fewer than
-        `heads` grouped-query (arXiv 2305.13245); 0 stands for as many as heads.
-      query_width: of all queries of a layer; 0 stands for `width`.
+      key_value_heads: number of heads of keys and values: 1 is multi-query attention (arXiv
+        1911.02150), fewer than `heads` grouped-query (arXiv 2305.13245); 0 stands for `heads`.
+      query_width: size of all queries of a layer together; 0 stands for `width`.
       qk_norm: normalise each head's queries and keys (arXiv 2302.05442).
-      activation: of the feed-forward layers.
-      norm: LayerNorm, or RMSNorm (arXiv 1910.07467).
-      norm_epsilon: is added to the variance before its root.
+      activation: activation of the feed-forward layers.
+      norm: normalisation, LayerNorm or RMSNorm (arXiv 1910.07467).
+      norm_epsilon: epsilon of the normalisation, for numerical stability.
       post_norm: normalise after each sublayer's addition (arXiv 1706.03762), not before the
         sublayer (GPT-2).
       bias: whether the linear maps of the blocks have one.
@@ -265,7 +265,7 @@ class DecoderOnly(SequenceConditional):
 
     @abstractmethod
     def patterns(self, ordering: Ordering) -> tuple[Pattern, ...]:
-        """Of `period` successive layers."""
+        """The attention patterns of `period` successive layers."""
 
     @property
     def initial(self) -> Initial:
@@ -454,7 +454,7 @@ class Transformer(DecoderOnly):
     With a prefix c of two vectors:
 
                   c0 c1 | s  x0 x1
-        c0, c1     x  x | .  .  .       the prefix sees itself
+        c0, c1     x  x | .  .  .       the prefix attends to itself
         t=0        x  x | x  .  .
         t=1        x  x | x  x  .
         t=2        x  x | x  x  x
@@ -465,7 +465,7 @@ class Transformer(DecoderOnly):
         t=2        x  x | .  x  x
 
     Attributes: those of `DecoderOnly`, and
-      window: how many slots a slot looks at, its own the last; 0 stands for all.
+      window: number of positions attended to, the own one the last; 0 stands for all.
     """
 
     window: int = 0

@@ -19,11 +19,11 @@ class GatedLayer(nn.Module):
     """z = tanh(filter) * sigmoid(gate); adds maps of z to the residual stream and to the skips.
 
     Attributes:
-      channels: of the residual stream and of z.
-      skip_channels: of the skips.
+      channels: channels of the residual stream and of z.
+      skip_channels: channels of the skips.
       kernel: number of taps.
-      dilation: distance of neighbouring taps.
-      is_last: nobody reads the residual stream after this layer.
+      dilation: distance between neighbouring taps.
+      is_last: whether this is the last layer, after which the residual stream is unused.
     """
 
     channels: int
@@ -106,7 +106,7 @@ class WaveNet(SequenceConditional):
     def init_cache(self, template: jax.Array, ordering: Ordering, context: ContextVectors) -> Cache:
         batch, inputs = template.shape
         vectors, mask = context
-        if self.local and mask.shape[1]:  # each span is told its own vector
+        if self.local and mask.shape[1]:  # each span is biased by a vector of its own
             context = vectors.reshape(-1, 1, vectors.shape[-1]), mask.reshape(-1, 1)
         layers = [
             (

@@ -60,7 +60,7 @@ def decode(
 
     Args:
       step: draws the value at t given the cache and the value at t - 1.
-      carry: what goes into step `start`; the value before is read by nobody at 0.
+      carry: what goes into step `start`; the previous value is ignored at 0.
       keys: `[batch]` random keys, one for each example; step t draws with `fold_in(key, t)`.
       start: the first step to draw.
       stop: the step after the last.

@@ -43,11 +43,11 @@ class Head(nn.Module, ABC):
 
     @abstractmethod
     def num_params(self, block_size: int) -> int:
-        """How many features it reads to predict a step of `block_size` variables."""
+        """Number of features that parametrise a step of `block_size` variables."""
 
     @abstractmethod
     def encode(self, value: jax.Array) -> jax.Array:
-        """How conditionals see a step: `[..., block_size]` -> `[..., features]`."""
+        """Encodes a step as input of the conditional: `[..., block_size]` -> `[..., features]`."""
 
     @abstractmethod
     def log_prob(self, features: jax.Array, value: jax.Array) -> jax.Array:
@@ -81,14 +81,14 @@ class Head(nn.Module, ABC):
     @property
     @abstractmethod
     def dtype(self) -> DTypeLike:
-        """Of the values."""
+        """The dtype of the values."""
 
     @abstractmethod
     def support(self, block_size: int) -> tuple[Support, ...]:
-        """What each variable of a step can be."""
+        """The support of each variable of a step."""
 
     def after(self, features: jax.Array, previous: jax.Array) -> jax.Array:
-        """The features of a step, where the step before it decides something about it.
+        """Adjusts the features of a step to the value before it (see `depends_on_previous`).
 
         Args:
           features: `[..., features]`, from the conditional.
@@ -125,7 +125,7 @@ class Family(Head):
     @property
     @abstractmethod
     def parameters(self) -> int:
-        """How many numbers describe the distribution of one variable."""
+        """Number of parameters of the distribution of one variable."""
 
     @abstractmethod
     def log_density(self, parameters: jax.Array, value: jax.Array) -> jax.Array:

@@ -14,7 +14,7 @@ from ar_jax.heads.support import Integers, Support
 LARGEST = Integers().largest
 
 _State = tuple[jax.Array, jax.Array, jax.Array]
-"""Of rejection: the next key, what is proposed, and whether it is accepted."""
+"""State of the rejection sampler: the next key, the proposal, and whether it is accepted."""
 
 
 class Counts(Family):

@@ -73,7 +73,7 @@ class Mixed(Head):
         return jnp.concatenate(values, axis=-1).astype(self.dtype), log_prob
 
     def _after_part(self, i: int, state: jax.Array, value: jax.Array) -> jax.Array:
-        """The state once the i-th part is known; nobody reads it after the last."""
+        """The state once the i-th part is known; after the last it is unused."""
         if i == len(self.parts) - 1:
             return state
         seen = jnp.concatenate([state, self.chain[i].encode(value)], axis=-1)

@@ -38,7 +38,7 @@ class Mixture(Head):
     @property
     @abstractmethod
     def num_component_params(self) -> int:
-        """How many numbers describe one component, besides its weight."""
+        """Number of parameters of one component, besides its weight."""
 
     @abstractmethod
     def log_component(self, parameters: jax.Array, value: jax.Array) -> jax.Array:
@@ -127,7 +127,7 @@ class LocationScaleMixture(Mixture):
     @property
     @abstractmethod
     def shapes(self) -> int:
-        """How many numbers of a variable shape the standard density."""
+        """Number of parameters of a variable that shape the standard density."""
 
     @abstractmethod
     def log_standard(self, z: jax.Array, shape: jax.Array) -> jax.Array:

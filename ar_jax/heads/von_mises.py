@@ -10,7 +10,7 @@ from ar_jax.heads.mixture import Mixture
 from ar_jax.heads.support import Reals, Support
 
 _State = tuple[jax.Array, jax.Array, jax.Array]
-"""Of rejection: the next key, what is proposed, and whether it is accepted."""
+"""State of the rejection sampler: the next key, the proposal, and whether it is accepted."""
 
 
 class VonMisesMixture(Mixture):

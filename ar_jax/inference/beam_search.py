@@ -109,7 +109,8 @@ def _search(
         return model.head.log_pmf(features, value)[:, 0]
 
     cache, _ = begin(batch * beams)
-    # A cache's axes are its own affair: that of the batch is the one which grows with it.
+    # Where a conditional keeps the batch axis of its cache is its own affair: it is the axis that
+    # grows when the batch does.
     more, _ = jax.eval_shape(lambda: begin(2 * batch * beams))
     axes = jax.tree.map(_axis_that_differs, cache, more)
 
@@ -120,15 +121,18 @@ def _search(
         log_next: Any = model.apply(variables, features, previous, method=log_pmf)
         processed = process(processors, log_next, states, t)
         over = done(processors, states, batch * beams, t)
+        # A beam that has ended goes on with the value 0 only, at no cost, and is not counted.
         nothing = jnp.where(jnp.arange(log_next.shape[-1]) == 0, 0, -jnp.inf)
         processed = jnp.where(over[:, None], nothing, processed)
         log_next = jnp.where(over[:, None], 0, log_next)
         count += ~over
         score, log_prob = score[:, None] + processed, log_prob[:, None] + log_next
+        # The best of beams * values continuations of each example: [batch, beams * values].
         rank = (score / count[:, None] ** length_penalty).reshape(batch, -1)
         parent, value = jnp.divmod(jax.lax.top_k(rank, beams)[1], log_next.shape[-1])
         rows = (jnp.arange(batch)[:, None] * beams + parent).ravel()
         value = value.ravel()
+        # Copy the caches and states of the parents: one may have several children, or none.
         cache = jax.tree.map(partial(_take, rows), cache, axes)
         states, over, count = jax.tree.map(lambda x: x[rows], (states, over, count))
         states = advance_states(processors, states, value, t, ~over)
@@ -145,7 +149,8 @@ def _search(
     if known is not None:
         steps = steps.at[:, :start].set(known[0])
     states = init_states(processors, batch * beams, length, known)
-    alone = jnp.where(jnp.arange(batch * beams) % beams == 0, 0.0, -jnp.inf)  # all are the same yet
+    # The beams of an example start equal, so that only the first may be ranked.
+    alone = jnp.where(jnp.arange(batch * beams) % beams == 0, 0.0, -jnp.inf)
     carry = cache, steps, states, alone, jnp.zeros_like(alone), jnp.zeros(batch * beams, int)
     (_, steps, _, score, log_prob, _), _ = jax.lax.scan(body, carry, jnp.arange(start, length))
     log_prob = jnp.where(jnp.isneginf(score), -jnp.inf, log_prob)

@@ -165,12 +165,14 @@ class AutoregressiveModel(nn.Module):
         batch, width = len(features), self.ordering.cells_per_step
         if width > 1:  # cells of a step have keys of their own
             keys = jax.vmap(lambda key: jax.random.split(key, width))(keys).ravel()
+        # Where the values of a variable can be listed, the sampler guides their log-probabilities.
+        # Other heads draw without a list: they are guided through their features.
         features = guided = features.reshape(batch * width, -1)
         support = self.head.support(self.ordering.block_size)
         if isinstance(sampler, GuidedSampler) and not all(kind.listed for kind in support):
             guided = sampler.extrapolate(features)
         value, log_prob = self.head.sample(guided, keys, sampler)
-        if guided is not features:
+        if guided is not features:  # the log-probability is the model's own, as of any sampler
             log_prob = self.head.log_prob(features, value)
         counts = lookup(self.ordering.valid, t)
         log_prob = jnp.where(counts, log_prob.reshape(batch, width), 0).sum(axis=-1)
@@ -212,7 +214,7 @@ class AutoregressiveModel(nn.Module):
         return self.ordering.to_event(steps), log_prob
 
     def zero_step(self, batch: int) -> jax.Array:
-        """`[batch, step_size]`: a value that stands where none is read."""
+        """A placeholder step `[batch, step_size]`, whose values are never read."""
         return jnp.zeros((batch, self.ordering.step_size), self.head.dtype)
 
     def _steps(self, x: Array) -> jax.Array:

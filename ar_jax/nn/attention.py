@@ -1,4 +1,4 @@
-"""Attention: each slot averages the values of the places that it may look at."""
+"""Scaled dot-product attention under a mask, and causal attention block by block."""
 
 from functools import partial
 from itertools import pairwise
@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 BLOCK = 128
-"""Slots that look together; up to so many are one plain masked square."""
+"""Queries of one block; up to so many are one plain masked square."""
 
 GROUPS = 8
-"""Groups of blocks that differ in how many places they look at: each is compiled by itself."""
+"""Groups of blocks that attend to different numbers of keys: each is compiled by itself."""
 
 
 def attend(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array) -> jax.Array:
@@ -21,10 +21,10 @@ def attend(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array) 
 
     Args:
       query: `[batch, heads, slots, features]`.
-      key: `[batch, key_value_heads, places, features]`, each for heads / key_value_heads
-        successive heads.
-      value: `[batch, key_value_heads, places, value_features]`.
-      mask: `[batch or 1, slots or 1, places]`, true where a slot may look.
+      key: `[batch, key_value_heads, keys, features]`, each shared by heads / key_value_heads
+        successive heads (grouped-query attention).
+      value: `[batch, key_value_heads, keys, value_features]`.
+      mask: `[batch or 1, slots or 1, keys]`, true where a query may attend to a key.
 
     Returns:
       `[batch, heads, slots, value_features]`.
@@ -32,7 +32,8 @@ def attend(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array) 
     batch, heads, slots, size = query.shape
     shared = key.shape[1]
     wide = jnp.promote_types(query.dtype, jnp.float32)
-    # The heads that share a key stand below each other, as more rows of one product.
+    # Heads that share a key become more rows of one product:
+    # [batch, key_value_heads, heads / key_value_heads * slots, features]
     query = (query * size**-0.5).reshape(batch, shared, -1, size)
     mask = mask if mask.shape[1] == 1 else jnp.tile(mask, (1, heads // shared, 1))
     scores = jnp.einsum("bhsf,bhpf->bhsp", query, key, preferred_element_type=wide)
@@ -44,13 +45,13 @@ def attend(query: jax.Array, key: jax.Array, value: jax.Array, mask: jax.Array) 
 def attend_causally(
     query: jax.Array, key: jax.Array, value: jax.Array, prefix: jax.Array, t: Any
 ) -> jax.Array:
-    """Attention to the prefix and to all slots up to one's own.
+    """Causal attention to the prefix and to all positions up to the query's own.
 
-    Many slots look in blocks, each at the places before its end if t is an integer, so that the
-    masked half is skipped. Their weights are computed again in the backward pass: what is kept
-    grows with the length, not with its square. With three blocks:
+    Many queries attend in blocks, each to the keys before its end if t is an integer, so that the
+    masked half is skipped. The weights are computed again in the backward pass: memory grows with
+    the length, not with its square. With three blocks:
 
-        x x | . . | . .       blocks 1, 2 and 3 look at 2, 4 and 6 places
+        x x | . . | . .       blocks 1, 2 and 3 attend to 2, 4 and 6 keys
         x x | . . | . .
         x x   x x | . .
         x x   x x | . .
@@ -58,14 +59,14 @@ def attend_causally(
         x x   x x   x x
 
     Args:
-      query: `[batch, heads, slots, features]` of slots t, t + 1, ...
-      key: `[batch, key_value_heads, prefix + places, features]`, of slots 0, 1, ... after a prefix.
-      value: as key.
-      prefix: `[batch, prefix]`, which places of the prefix count.
-      t: the first slot.
+      query: `[batch, heads, slots, features]`, at positions t, t + 1, ...
+      key: `[batch, key_value_heads, prefix + keys, features]`, at 0, 1, ... after a prefix.
+      value: `[batch, key_value_heads, prefix + keys, value_features]`.
+      prefix: `[batch, prefix]` booleans, the mask of the prefix.
+      t: the first position.
 
     Returns:
-      `[batch, heads, slots, features]`.
+      `[batch, heads, slots, value_features]`.
     """
     before, slots = prefix.shape[1], query.shape[2]
 
@@ -75,10 +76,12 @@ def attend_causally(
         return attend(query, key, value, after_prefix(prefix, seen[None]))
 
     if slots <= BLOCK:
-        # Decoding is compiled for a traced t, and reads all places.
+        # Decoding is compiled for a traced t, and reads the whole cache, masked.
         places = before + max(t + slots, 1) if isinstance(t, int) else key.shape[2]
         return look(key[:, :, :places], value[:, :, :places], query, t)
     look = jax.checkpoint(look)
+    # The last key differs from group to group, and so does the compiled program: few groups suffice
+    # to skip nearly half of the square.
     starts = np.linspace(0, slots, min(GROUPS, -(-slots // BLOCK)) + 1).astype(int)
     attended = []
     for start, stop in pairwise(starts):
@@ -95,6 +98,7 @@ def _in_pieces(look: Any, query: jax.Array, start: Any) -> jax.Array:
     if count == 1:
         return look(query, start)
     length = -(-slots // count)
+    # [count, batch, heads, length, features]: the blocks of a group run one after the other.
     padded = jnp.pad(query, ((0, 0), (0, 0), (0, count * length - slots), (0, 0)))
     pieces = jnp.moveaxis(padded.reshape(batch, heads, count, length, size), 2, 0)
     starts = start + length * jnp.arange(count)
@@ -103,9 +107,9 @@ def _in_pieces(look: Any, query: jax.Array, start: Any) -> jax.Array:
 
 
 def after_prefix(prefix: jax.Array, seen: jax.Array) -> jax.Array:
-    """The mask of a prefix that all see `[batch, prefix]` before a mask of places.
+    """Puts the mask of a prefix, visible to all queries, `[batch, prefix]` before a mask of keys.
 
-    `[1, ..., slots, places]` -> `[batch or 1, ..., slots, prefix + places]`.
+    `[1, ..., slots, keys]` -> `[batch or 1, ..., slots, prefix + keys]`.
     """
     batch, before = prefix.shape
     if before == 0:

@@ -38,23 +38,23 @@ class Pattern(ABC):
     def extend(
         self, query: jax.Array, new: KVCache, kept: KVCache, prefix: jax.Array, t: Any
     ) -> tuple[jax.Array, KVCache]:
-        """Attends from slots t ... t + k - 1.
+        """Attends from the queries of positions t ... t + k - 1, and updates the cache.
 
         Args:
           query: `[batch, heads, k, features]`.
-          new: their keys and values, of k places.
-          kept: the keys and values of the prefix and of the slots before t.
-          prefix: `[batch, prefix]`, which places of the prefix count.
-          t: the first slot; an integer 0 stands for prefill.
+          new: keys and values of the same k positions.
+          kept: keys and values of the prefix and of the positions before t.
+          prefix: `[batch, prefix]` booleans, the mask of the prefix.
+          t: the first position; an integer 0 stands for prefill.
 
         Returns:
-          `[batch, heads, k, value_features]`, and what is kept now.
+          Averaged values `[batch, heads, k, value_features]`, and the updated cache.
         """
 
 
 @dataclass(frozen=True)
 class Causal(Pattern):
-    """All slots up to one's own.
+    """Full causal attention: every position attends to itself and all earlier ones.
 
     t=0  x . . .
     t=1  x x . .
@@ -73,15 +73,15 @@ class Causal(Pattern):
 
 
 class Grouped(Pattern):
-    """A sparse pattern: slots that look at much the same places form a group.
+    """A sparse pattern: queries that attend to almost the same keys form a group.
 
-    Scoring is one batch of small products, `[groups, slots, places]`; decoding gathers the places
-    of one slot's group.
+    Scoring is one batch of small products, `[groups, members, keys]`; decoding gathers the keys of
+    the group that a query belongs to.
     """
 
     @abstractmethod
     def group(self, t: np.ndarray) -> np.ndarray:
-        """The group of each slot."""
+        """The group that each position belongs to."""
 
     def extend(
         self, query: jax.Array, new: KVCache, kept: KVCache, prefix: jax.Array, t: Any
@@ -98,36 +98,39 @@ class Grouped(Pattern):
         return attended[:, :, :, 0], kept
 
     def attend_together(self, query: jax.Array, kept: KVCache, prefix: jax.Array) -> jax.Array:
-        """All of the first slots at once: `[batch, heads, slots, features]` -> the same."""
+        """Prefill: attends from positions 0, 1, ... at once, `[batch, heads, slots, features]`."""
         slots = query.shape[2]
-        members, seen = _groups(self, slots)
+        members, seen = _groups(self, slots)  # [groups, members], [groups, keys]
+        # [batch, heads, groups, members, features]; padding reads the last query, dropped below.
         grouped = jnp.take(query, members, axis=2, mode="clip")
         attended = self._attend(grouped, kept, prefix, members, seen)
         attended = attended.reshape(*query.shape[:2], members.size, -1)
+        # Sorting the members puts the queries back in order, the padding last.
         return attended[:, :, np.argsort(members, axis=None, kind="stable")[:slots]]
 
     def _attend(self, query: jax.Array, kept: KVCache, prefix: jax.Array, t: Any, s: Any) -> Any:
-        """Attends within each group.
+        """Attends within each group, from its queries to its keys.
 
         Args:
           query: `[batch, heads, groups, members, features]`.
-          kept: keys and values.
-          prefix: which of its places count.
-          t: `[groups, members]`, the slots of the queries.
-          s: `[groups, seen]`, the slots that the group looks at.
+          kept: the cache.
+          prefix: `[batch, prefix]` booleans, the mask of the prefix.
+          t: `[groups, members]`, positions of the queries.
+          s: `[groups, keys]`, positions of the keys.
         """
         before = prefix.shape[1]
         shared = np.broadcast_to(np.arange(before, dtype=np.int32), (len(s), before))
         places = jnp.concatenate([shared, before + s], axis=1)
+        # [batch, key_value_heads, groups, prefix + keys, features]
         keys, values = (jnp.take(x, places, axis=2, mode="clip") for x in kept)
-        t, s = t[:, :, None], s[:, None]
+        t, s = t[:, :, None], s[:, None]  # [groups, members, 1], [groups, 1, keys]
         mask = after_prefix(prefix, jnp.asarray((s <= t) & self.mask(t, s))[None])
         return jax.vmap(attend, (2, 2, 2, 1), 2)(query, keys, values, mask)
 
 
 @dataclass(frozen=True)
 class SlidingWindow(Grouped):
-    """One's own slot and those just before it, `size` in all; no more are kept.
+    """Sliding-window attention to the last `size` positions, all that the cache holds.
 
     With a size of 3:
 
@@ -153,16 +156,19 @@ class SlidingWindow(Grouped):
         self, query: jax.Array, new: KVCache, kept: KVCache, prefix: jax.Array, t: Any
     ) -> tuple[jax.Array, KVCache]:
         before, slots = prefix.shape[1], query.shape[2]
-        size = kept.keys.shape[2] - before  # a ring: slot s stands at s % size
+        size = kept.keys.shape[2] - before  # a ring buffer: position s is stored at s % size
         if isinstance(t, int) and t == 0:
             first = KVCache(*(x[:, :, :before] for x in kept))
             attended = self.attend_together(query, join(first, new), prefix)
         else:
             at = t + jnp.arange(slots)
+            # The position stored at each entry of the ring, negative where there is none yet: the
+            # latest before t with that remainder.
             ring = t - 1 - (t - 1 - jnp.arange(size)) % size
             seen = jnp.concatenate([ring, at])
             mask = (seen >= 0) & self.mask(at[:, None], seen)
             attended = attend(query, *join(kept, new), after_prefix(prefix, mask[None]))
+        # Only the last `size` of the new positions fit into the ring.
         last = np.arange(max(slots - size, 0), slots)
         at = before + (t + last) % size
         kept = KVCache(*(x.at[:, :, at].set(y[:, :, last]) for x, y in zip(kept, new, strict=True)))
@@ -171,7 +177,7 @@ class SlidingWindow(Grouped):
 
 @dataclass(frozen=True)
 class Local(Grouped):
-    """One's own block of `query` slots, and `memory` slots before the block (arXiv 1802.05751).
+    """1D local attention (arXiv 1802.05751): a block of `query` positions, and `memory` before it.
 
     With blocks of 3 and a memory of 2:
 
@@ -195,10 +201,10 @@ class Local(Grouped):
 
 @dataclass(frozen=True)
 class LocalImage(Grouped):
-    """One's own rectangle of an image, and a margin above, to the left and to the right of it.
+    """2D local attention: the own rectangle of an image, with margins above and beside it.
 
-    Of these, the slots up to one's own. In an image 6 wide with rectangles of 2 by 2 and margins of
-    1 and 1, the third slot of the last row q looks at x:
+    The mask is causal within these. In an image 6 wide with rectangles of 2 by 2 and margins of
+    1 and 1, the third pixel of the last row, q, attends to x:
 
         . . . . . .
         . x x x x .
@@ -206,7 +212,7 @@ class LocalImage(Grouped):
         . x q . . .
 
     Attributes:
-      width: of the image.
+      width: width of the image.
       query: height and width of a rectangle.
       memory: rows above it, and columns at each side.
     """
@@ -229,7 +235,7 @@ class LocalImage(Grouped):
 
 @dataclass(frozen=True)
 class Column(Grouped):
-    """Every `stride`-th slot back from one's own: a column of an image of that width.
+    """Strided attention, to every `stride`-th position back: a column of an image of that width.
 
     With a stride of 2 (arXiv 1904.10509, strided):
 
@@ -251,7 +257,7 @@ class Column(Grouped):
 
 @dataclass(frozen=True)
 class Summaries(Grouped):
-    """The last `count` slots of each block of `stride`, and one's own (arXiv 1904.10509, fixed).
+    """Fixed attention (arXiv 1904.10509): the last `count` of each `stride` positions, and itself.
 
     With a stride of 3 and a count of 1:
 
@@ -274,22 +280,22 @@ class Summaries(Grouped):
 
 
 def _write(kept: KVCache, new: KVCache, at: Any) -> KVCache:
-    """With the new keys and values from that place on."""
+    """Writes new keys and values into the cache, from index `at` on."""
     update = jax.lax.dynamic_update_slice_in_dim
     return KVCache(*(update(x, y, at, axis=2) for x, y in zip(kept, new, strict=True)))
 
 
 def join(first: KVCache, second: KVCache) -> KVCache:
-    """Two runs of places, one after the other."""
+    """Concatenates the keys and values of two runs of positions."""
     pairs = zip(first, second, strict=True)
     return KVCache(*(jnp.concatenate(pair, axis=2) for pair in pairs))
 
 
 @lru_cache
 def _groups(pattern: Grouped, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """The members of each group `[groups, members]`, and the slots that any of them sees.
+    """Queries of each group `[groups, members]`, and the keys that any of them attends to.
 
-    Rows are filled up with `length`.
+    Both are padded with `length`, a position that the causal mask excludes as a key.
     """
     slots = np.arange(length, dtype=np.int32)
     group = pattern.group(slots)
@@ -300,8 +306,9 @@ def _groups(pattern: Grouped, length: int) -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache
 def _rows(pattern: Grouped, length: int) -> np.ndarray:
-    """`[length, seen]`: the slots that the group of each slot sees."""
+    """`[length, keys]`: the keys of the group that each position belongs to."""
     members, seen = _groups(pattern, length)
+    # Row `length` takes what the padding of the members writes.
     rows = np.empty((length + 1, seen.shape[1]), np.int32)
     rows[members] = seen[:, None]
     return rows[:length]

@@ -12,7 +12,7 @@ from ar_jax.checks import check_at_least
 
 
 class CausalConv(nn.Module):
-    """A dilated convolution that sees a slot and what came before it.
+    """A dilated causal convolution: a position and those before it.
 
     With kernel 3 and dilation 2, the output at slot t reads
 
@@ -118,7 +118,7 @@ def check_taps(kernel: int) -> None:
 
 
 def reach(kernel: int, dilations: Sequence[int]) -> np.ndarray:
-    """`[field]` booleans: how many slots back a stack of causal convolutions looks, 0 first."""
+    """The receptive field of stacked causal convolutions: `[field]` booleans, 0 back first."""
     seen = np.ones(1, bool)
     for dilation in dilations:
         taps = np.arange((kernel - 1) * dilation + 1) % dilation == 0
@@ -127,6 +127,6 @@ def reach(kernel: int, dilations: Sequence[int]) -> np.ndarray:
 
 
 def band(seen: np.ndarray, length: int, shift: int = 0) -> np.ndarray:
-    """`[length, length]` booleans: whether t - shift (row) looks back at s (column)."""
+    """`[length, length]` booleans: whether s (column) is in the field of t - shift (row)."""
     back = np.arange(length)[:, None] - np.arange(length) - shift
     return (back >= 0) & (back < len(seen)) & seen[np.clip(back, 0, len(seen) - 1)]

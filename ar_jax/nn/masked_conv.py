@@ -97,17 +97,17 @@ class PixelDense(nn.Module):
 
 
 class MaskedConv(nn.Module):
-    """A convolution that sees what comes before a pixel, or a part of it.
+    """A masked convolution over the pixels before each pixel, or over a part of them.
 
-    For 3x3 kernels; type B also sees what is drawn as `b`.
+    For 3x3 kernels; type B also has the taps drawn as `b`.
 
         before        above         left
         x x x         x x x         . . .
         x b .         b b b         x b .
         . . .         . . .         . . .
 
-    In the pixel itself (but for `above`) the colours are masked as in `PixelDense`, and with
-    several of them type A sees it too. Only the taps that the mask allows are gathered, then
+    In the pixel itself (but for `above`) the colours are masked as in `PixelDense`; with several
+    colours type A has a tap there, too. Only the taps that the mask allows are gathered, then
     multiplied once. While decoding, a ring of rows keeps what the kernel can still reach.
 
     Attributes:
@@ -225,7 +225,7 @@ class PixelHead(nn.Module):
 
 
 def reach(view: View, kernel: int, sees_itself: bool, ordering: Ordering) -> np.ndarray:
-    """`[length, length]` booleans: which steps (columns) a masked convolution sees at each (rows).
+    """`[length, length]` booleans: the receptive field (columns) of each step (row).
 
     Args:
       view: which part, as of `MaskedConv`.
@@ -245,7 +245,7 @@ def reach(view: View, kernel: int, sees_itself: bool, ordering: Ordering) -> np.
 
 
 def check_kernels(**sides: int) -> None:
-    """Raises ValueError unless the sides are odd, and a first layer, of type A, sees something."""
+    """Raises ValueError unless the sides are odd, and a first layer, of type A, has a tap."""
     for name, side in sides.items():
         least = 3 if name == "first_kernel" else 1
         if side % 2 == 0:

@@ -205,7 +205,7 @@ class Beginning(NamedTuple):
 
 
 class AboveAndLeft(nn.Module):
-    """The first layer of a stream that sees the pixels above and to the left of its own, o.
+    """The first layer of a stream over the pixels above and to the left of its own, o.
 
         x x x       a 1x3 convolution of the row above, and a 2x1 convolution of the column
         x o .       on the left
