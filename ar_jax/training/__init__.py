@@ -2,6 +2,7 @@
 
 from ar_jax.training.checkpoint import Checkpoints
 from ar_jax.training.config import Training
+from ar_jax.training.fitted import Fitted
 from ar_jax.training.loop import fit
 from ar_jax.training.metrics import read_metrics
 from ar_jax.training.optimizer import (
@@ -14,6 +15,10 @@ from ar_jax.training.optimizer import (
     Linear,
     Lion,
     Muon,
+    Optax,
+    OptaxSchedule,
+    Optimizer,
+    Schedule,
 )
 from ar_jax.training.parallel import data_parallel
 from ar_jax.training.run_lock import run_lock
@@ -28,9 +33,14 @@ __all__ = [
     "Constant",
     "Cosine",
     "Exponential",
+    "Fitted",
     "Linear",
     "Lion",
     "Muon",
+    "Optax",
+    "OptaxSchedule",
+    "Optimizer",
+    "Schedule",
     "TrainState",
     "Training",
     "data_parallel",

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ar_jax.checks import check_fractions, check_positive
-from ar_jax.training.optimizer import AdamW, Optimizer
+from ar_jax.training.optimizer import AdamW, Optimizer, as_optimizer
 
 Precision = Literal["float32", "bfloat16"]
 OnNonfinite = Literal["raise", "skip"]
@@ -16,7 +16,7 @@ class Training:
 
     Attributes:
       steps: number of updates.
-      optimizer: makes the updates.
+      optimizer: makes the updates: one of `ar_jax.training`, or any optax transformation as it is.
       micro_batches: parts of a device's share of the batch that are computed one after the other,
         to save memory; the update is that of the whole batch.
       precision: that the network computes in; parameters, losses, gradients and averages are
@@ -47,6 +47,7 @@ class Training:
     max_skipped: int = 10
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "optimizer", as_optimizer(self.optimizer))
         check_positive(
             steps=self.steps,
             micro_batches=self.micro_batches,

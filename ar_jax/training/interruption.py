@@ -6,9 +6,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from ar_jax.training.fitted import Fitted
+
 
 class Interrupted(KeyboardInterrupt):
-    """Training was interrupted, after all was saved."""
+    """Training was interrupted, after all was saved.
+
+    Attributes:
+      fitted: how far it went.
+    """
+
+    def __init__(self, message: str, fitted: Fitted) -> None:
+        super().__init__(message)
+        self.fitted = fitted
 
 
 @contextmanager

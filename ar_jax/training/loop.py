@@ -2,10 +2,12 @@
 
 import math
 import warnings
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from functools import partial
+from os import PathLike
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import grain
@@ -18,8 +20,16 @@ from ar_jax.objectives import Batch, Loss, MaximumLikelihood, Objective
 from ar_jax.training.checkpoint import Checkpoints
 from ar_jax.training.config import Training
 from ar_jax.training.fingerprint import Fingerprint
+from ar_jax.training.fitted import Fitted
 from ar_jax.training.interruption import Interrupted, stop_signals
-from ar_jax.training.metrics import LEARNING_RATE, Metrics, Stopwatch, finite_means
+from ar_jax.training.metrics import (
+    FILE,
+    LEARNING_RATE,
+    Metrics,
+    Stopwatch,
+    finite_means,
+    read_metrics,
+)
 from ar_jax.training.parallel import any_process, data_parallel, first_process, replicate
 from ar_jax.training.progress import progress_bar
 from ar_jax.training.run_lock import run_lock
@@ -33,11 +43,12 @@ def fit(
     model: Model,
     batches: grain.MapDataset[Batch],
     validate: Callable[[Any], float],
-    folder: Path,
+    folder: str | PathLike[str] | None,
     training: Training,
     preview: Callable[[Any, int], None] = lambda variables, step: None,
     objective: Callable[..., Loss] = MaximumLikelihood(),
-) -> TrainState:
+    on_record: Callable[[int, Mapping[str, float]], None] = lambda step, record: None,
+) -> Fitted:
     """Trains a model, going on from the last checkpoint in the folder.
 
     The first Ctrl-C (or SIGTERM) saves and raises KeyboardInterrupt; the second one stops at once.
@@ -58,29 +69,35 @@ def fit(
       model: the model.
       batches: element i is the batch of step i + 1, e.g. `ar_jax.data.training_batches`.
       validate: averaged variables -> bits/dim on the validation split.
-      folder: of the run: gets `checkpoints/`, `metrics.jsonl`, `run.json` and `tensorboard/`.
+      folder: of the run: gets `checkpoints/`, `metrics.jsonl`, `run.json` and `tensorboard/`. None
+        for a run that is not kept: nothing remains of it but what is returned.
       training: how to train.
       preview: called with the averaged variables and the step after each validation, when the state
-        is saved; the first of its errors is told in a warning, and training goes on.
+        is saved.
       objective: what is minimised: one of `ar_jax.objectives`, or a function of your own (see
         `ar_jax.objectives.Objective`). Its scalars are logged by their names.
+      on_record: called with the step and each record of the metrics, in the first process, e.g. to
+        send them to a tracker of experiments: `lambda step, record: run.log(record, step=step)`.
+
+    The first error of `preview` and of `on_record` is told in a warning, and training goes on.
 
     Returns:
-      The last state.
+      The last state, the variables with the best validation, and the history.
 
     Raises:
-      KeyboardInterrupt: when training was interrupted.
+      KeyboardInterrupt: when training was interrupted; its `fitted` tells how far it went.
       ValueError: when a batch does not fit the model or the devices, the folder holds another run,
         or another process runs there.
       FloatingPointError: when the loss, its gradient or the parameters are not finite.
       OSError: when something essential cannot be written.
     """
+    check_objective(objective, model)
     with (
-        run_lock(folder),
+        _place(folder) as place,
+        run_lock(place),
         stop_signals() as stop,
-        Checkpoints(folder / "checkpoints", training.keep) as checkpoints,
+        Checkpoints(place / "checkpoints", training.keep) as checkpoints,
     ):
-        check_objective(objective, model)
         optimizer = training.optimizer.transformation(training.steps)
         rate = training.optimizer.rate(training.steps)
         train_step = make_train_step(
@@ -97,7 +114,7 @@ def fit(
         differs: list[str] = []
         validated = False
         if checkpoints.latest is not None:
-            differs = fingerprint.check_same(folder)
+            differs = fingerprint.check_same(place)
             state = checkpoints.restore(state)
             unread += checkpoints.unread(int(state.step))
             if isinstance(objective, MaximumLikelihood):  # rows of before it told of "nats"
@@ -105,19 +122,28 @@ def fit(
             seconds = checkpoints.seconds(int(state.step))
             validated = checkpoints.validated(int(state.step))
         state, step = replicate(state), int(state.step)
-        fingerprint.write(folder, step)
+        fingerprint.write(place, step)
         best, saved = checkpoints.best or 0, step
         if training.finished(step, best) and (validated or not training.validates(step)):
-            _tell(f"{folder}: finished at step {step} of {training.steps}: nothing to do")
-            return state
+            _tell(f"{place}: finished at step {step} of {training.steps}: nothing to do")
+            history = read_metrics(place / FILE)
+            return Fitted(state, _best(checkpoints, state), True, history)
         if step:
-            _tell("; ".join([f"{folder}: goes on from step {step} of {training.steps}", *differs]))
+            _tell("; ".join([f"{place}: goes on from step {step} of {training.steps}", *differs]))
 
         again = ["learning_rate"] if unread else []  # that record could not be written
         again += [] if validated else ["validation_bits_per_dim"]
-        metrics, watch = Metrics(folder, step, again), Stopwatch(seconds)
-        skipped, drawn = metrics.skipped, True
+        metrics, watch = Metrics(place, step, again), Stopwatch(seconds)
+        skipped, drawn, reported = metrics.skipped, True, True
         means_of = partial(finite_means, likely=lambda at: _likely(batches[at - 1]))
+
+        def record(values: dict[str, float]) -> None:
+            nonlocal reported
+            metrics.write(step, **values)
+            if first_process():
+                reported = _tried(
+                    partial(on_record, step, values), f"on_record of step {step}", reported
+                )
 
         def save(validation: float = math.inf) -> None:
             """Saves the state, unless it is broken, and waits until that is done."""
@@ -158,18 +184,20 @@ def fit(
                             progress(step, f"{means['train_bits_per_dim']:.3f} bits/dim")
                         elif "loss" in means:  # not all were skipped
                             progress(step, f"loss {means['loss']:.3f}")
-                        means |= {"learning_rate": float(np.asarray(rate(step - 1)))}
-                        metrics.write(step, **means, **watch.read())
+                        if rate is not None:
+                            means |= {"learning_rate": float(np.asarray(rate(step - 1)))}
+                        record(means | watch.read())
                         unread = []
                     if validates:
                         validation = validate(state.variables)
                         means_of([{"validation": validation}], step)
-                        metrics.write(step, validation_bits_per_dim=validation, **watch.read())
+                        record({"validation_bits_per_dim": validation} | watch.read())
                         save(validation)
                         best, validated = checkpoints.best or 0, True
                         if first_process():
                             with watch.paused():
-                                drawn = _draw(preview, state.variables, step, drawn)
+                                draw = partial(preview, state.variables, step)
+                                drawn = _tried(draw, f"preview of step {step}", drawn)
                     if training.finished(step, best) or any_process(
                         stop.is_set(), together=step % training.log_every == 0
                     ):
@@ -193,23 +221,45 @@ def fit(
                     if str(second) != str(error):
                         error.add_note(f"the state of step {step} could not be saved: {second}")
                 raise
-    if not training.finished(step, best):
-        where = f"interrupted at step {step} of {training.steps}, saved in {folder}"
-        _tell(f"{where}; the same call goes on from there")
-        raise Interrupted(where)
-    return state
+        fitted = Fitted(
+            state, _best(checkpoints, state), training.finished(step, best), metrics.records
+        )
+    if not fitted.finished:
+        where = f"interrupted at step {step} of {training.steps}"
+        if folder is not None:
+            where += f", saved in {folder}"
+        _tell(where if folder is None else f"{where}; the same call goes on from there")
+        raise Interrupted(where, fitted)
+    return fitted
 
 
-def _draw(preview: Callable[[Any, int], None], variables: Any, step: int, drawn: bool) -> bool:
-    """Whether the preview could be drawn so far; the first failure is told."""
+def _best(checkpoints: Checkpoints, state: TrainState) -> dict[str, Any]:
+    """The variables with the best validation."""
+    if checkpoints.best in (None, int(state.step)):
+        return state.variables
+    return checkpoints.variables(checkpoints.best)
+
+
+@contextmanager
+def _place(folder: str | PathLike[str] | None) -> Iterator[Path]:
+    """The folder of a run, or one that is gone after it."""
+    if folder is not None:
+        yield Path(folder)
+        return
+    with TemporaryDirectory(prefix="ar_jax-") as temporary:
+        yield Path(temporary)
+
+
+def _tried(call: Callable[[], None], what: str, well: bool) -> bool:
+    """Whether something that training does not need went well so far; the first failure is told."""
     try:
-        preview(variables, step)
+        call()
     except Exception as error:
-        if drawn:
-            text = f"preview of step {step}: {type(error).__name__}: {error}"
+        if well:
+            text = f"{what}: {type(error).__name__}: {error}"
             warnings.warn(f"{text}; training goes on without", stacklevel=3)
         return False
-    return drawn
+    return well
 
 
 def check_objective(objective: Any, model: Model) -> None:

@@ -57,6 +57,11 @@ class Metrics:
         self._board = TensorBoard(folder / "tensorboard", step)
 
     @property
+    def records(self) -> list[dict[str, Any]]:
+        """All that were kept and written, in the first process."""
+        return [dict(record) for record in self._kept]
+
+    @property
     def skipped(self) -> float:
         """Training steps that were skipped until the start."""
         return max((record.get("skipped", 0) for record in self._kept), default=0)
@@ -71,6 +76,7 @@ class Metrics:
             return
         with naming(self._path), self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps({"step": step} | values) + "\n")
+        self._kept.append({"step": step} | values)
         self._board.write(step, values)
 
     def sync(self) -> None:

@@ -3,7 +3,7 @@
 import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import jax
 import optax
@@ -14,7 +14,30 @@ from ar_jax.checks import check_fractions
 
 @dataclass(frozen=True)
 class Schedule(ABC):
-    """How the learning rate goes over a run: it rises along a line to its peak, and then...
+    """How the learning rate changes over a run."""
+
+    @abstractmethod
+    def rate(self, peak: float, steps: int) -> optax.Schedule:
+        """The learning rate as a function of the step 0 ... steps - 1."""
+
+
+@dataclass(frozen=True)
+class OptaxSchedule(Schedule):
+    """A schedule of optax as it is: the learning rate by the step, whatever its peak.
+
+    Attributes:
+      given: step -> learning rate.
+    """
+
+    given: optax.Schedule
+
+    def rate(self, peak: float, steps: int) -> optax.Schedule:
+        return self.given
+
+
+@dataclass(frozen=True)
+class Warmup(Schedule):
+    """Linear warm-up, and what a subclass does after it.
 
     The line is at 0 before the first step and at the peak in the last step of the rise, which
     without warm-up is the first one: no step has a learning rate of 0 because of it.
@@ -33,7 +56,6 @@ class Schedule(ABC):
         """The learning rate from the peak, at 0, to the end, at so many steps (at least 1)."""
 
     def rate(self, peak: float, steps: int) -> optax.Schedule:
-        """The learning rate as a function of the step 0 ... steps - 1."""
         top = max(0, min(round(self.warmup * steps) - 1, steps - 2))  # the step at the peak
         rise = optax.linear_schedule(peak / (top + 1), peak, top)
         fall = self.after_warmup(peak, max(1, steps - 1 - top))
@@ -41,8 +63,8 @@ class Schedule(ABC):
 
 
 @dataclass(frozen=True)
-class Decay(Schedule):
-    """... falls, to the end of the run.
+class Decay(Warmup):
+    """Linear warm-up, then a decay to the end of the run.
 
     Attributes:
       final: fraction of the peak that is left at the last step.
@@ -58,7 +80,7 @@ class Decay(Schedule):
 
 @dataclass(frozen=True)
 class Cosine(Decay):
-    """... falls along half a period of a cosine, to the end of the run (arXiv 1608.03983)."""
+    """Linear warm-up, then half a period of a cosine to the end of the run (arXiv 1608.03983)."""
 
     def after_warmup(self, peak: float, steps: int) -> optax.Schedule:
         return optax.cosine_decay_schedule(peak, steps, self.final)
@@ -66,26 +88,26 @@ class Cosine(Decay):
 
 @dataclass(frozen=True)
 class Linear(Decay):
-    """... falls along a line, to the end of the run."""
+    """Linear warm-up, then a linear decay to the end of the run."""
 
     def after_warmup(self, peak: float, steps: int) -> optax.Schedule:
         return optax.linear_schedule(peak, self.final * peak, steps)
 
 
 @dataclass(frozen=True)
-class Constant(Schedule):
-    """... stays there."""
+class Constant(Warmup):
+    """Linear warm-up, then constant."""
 
     def after_warmup(self, peak: float, steps: int) -> optax.Schedule:
         return optax.constant_schedule(peak)
 
 
 @dataclass(frozen=True)
-class Exponential(Schedule):
-    """... is multiplied by the same number at each update.
+class Exponential(Warmup):
+    """Linear warm-up, then an exponential decay.
 
     Attributes:
-      decay: that number.
+      decay: what each update multiplies the learning rate by.
     """
 
     decay: float = 0.999995
@@ -101,11 +123,45 @@ class Exponential(Schedule):
 
 @dataclass(frozen=True)
 class Optimizer(ABC):
+    """What makes updates of gradients."""
+
+    @abstractmethod
+    def rate(self, steps: int) -> optax.Schedule | None:
+        """The learning rate as a function of the step 0 ... steps - 1; None if it is not known."""
+
+    @abstractmethod
+    def transformation(self, steps: int) -> optax.GradientTransformation:
+        """The gradient transformation for a run of so many steps."""
+
+
+@dataclass(frozen=True)
+class Optax(Optimizer):
+    """An optax transformation as it is, with its own learning rate, decay and clipping.
+
+    `Training(optimizer=optax.adafactor(1e-2))` makes one. Its learning rate is not known, and so
+    not logged; when a run goes on, its numbers are not compared with those that it began with.
+
+    Attributes:
+      given: the transformation.
+    """
+
+    given: optax.GradientTransformation
+
+    def rate(self, steps: int) -> None:
+        return None
+
+    def transformation(self, steps: int) -> optax.GradientTransformation:
+        return self.given
+
+
+@dataclass(frozen=True)
+class DirectionalOptimizer(Optimizer):
     """Clipped gradients, a direction made of them, decoupled weight decay, a learning rate.
 
     Attributes:
       learning_rate: at its peak.
-      schedule: how it goes over the run.
+      schedule: how it changes over the run; an optax schedule is taken as it is, and
+        `learning_rate` is then not read.
       weight_decay: pull of matrices and larger kernels towards 0, per unit of learning rate;
         biases and scales are left alone (arXiv 1711.05101).
       clip_norm: the largest global norm of a gradient; `inf` leaves all as they are.
@@ -117,6 +173,7 @@ class Optimizer(ABC):
     clip_norm: float = 1.0
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "schedule", as_schedule(self.schedule))
         above_zero = {"learning_rate": self.learning_rate, "clip_norm": self.clip_norm}
         for name, value in above_zero.items():
             if not value > 0:
@@ -131,11 +188,9 @@ class Optimizer(ABC):
         """From gradients to the direction of the update, before decay and learning rate."""
 
     def rate(self, steps: int) -> optax.Schedule:
-        """The learning rate as a function of the step 0 ... steps - 1."""
         return self.schedule.rate(self.learning_rate, steps)
 
     def transformation(self, steps: int) -> optax.GradientTransformation:
-        """The gradient transformation for a run of so many steps."""
         return optax.chain(
             optax.clip_by_global_norm(self.clip_norm),
             self.direction(),
@@ -145,7 +200,7 @@ class Optimizer(ABC):
 
 
 @dataclass(frozen=True)
-class Adam(Optimizer):
+class Adam(DirectionalOptimizer):
     """Adam (arXiv 1412.6980).
 
     Attributes:
@@ -180,7 +235,7 @@ class AdamW(Adam):
 
 
 @dataclass(frozen=True)
-class SGD(Optimizer):
+class SGD(DirectionalOptimizer):
     """Gradient descent with heavy-ball momentum.
 
     Attributes:
@@ -199,7 +254,7 @@ class SGD(Optimizer):
 
 
 @dataclass(frozen=True)
-class Lion(Optimizer):
+class Lion(DirectionalOptimizer):
     """The sign of a mean of gradients (arXiv 2302.06675).
 
     Attributes:
@@ -221,7 +276,7 @@ class Lion(Optimizer):
 
 
 @dataclass(frozen=True)
-class Muon(Optimizer):
+class Muon(DirectionalOptimizer):
     """Orthogonalised momentum for the kernels of hidden layers, Adam for all else.
 
     Updates of kernels are scaled to the size that Adam's have (arXiv 2502.16982), so that both
@@ -270,3 +325,35 @@ def _hidden_kernels(params: Any) -> Any:
         return contrib.MuonDimensionNumbers() if hidden else None
 
     return jax.tree_util.tree_map_with_path(matrix, params)
+
+
+def as_optimizer(given: Any) -> Optimizer:
+    """An optimizer, from one of ours or of optax.
+
+    Raises:
+      ValueError: when it is neither.
+    """
+    if isinstance(given, Optimizer):
+        return given
+    if isinstance(given, optax.GradientTransformation):
+        return Optax(given)
+    raise ValueError(
+        "optimizer: expected one of ar_jax.training, such as AdamW(), or an optax transformation, "
+        f"such as optax.adamw(1e-3), got {given!r:.200}"
+    )
+
+
+def as_schedule(given: Any) -> Schedule:
+    """A schedule, from one of ours or of optax.
+
+    Raises:
+      ValueError: when it is neither.
+    """
+    if isinstance(given, Schedule):
+        return given
+    if callable(given) and not isinstance(given, type):
+        return OptaxSchedule(cast(optax.Schedule, given))
+    raise ValueError(
+        "schedule: expected one of ar_jax.training, such as Cosine(), or one of optax, such as "
+        f"optax.constant_schedule(1e-3), got {given!r:.200}"
+    )

@@ -1,8 +1,10 @@
 import contextlib
 import dataclasses
+import json
 import math
 import shutil
 import signal
+import tempfile
 import threading
 import time
 import types
@@ -17,6 +19,7 @@ import pytest
 import ar_jax as ar
 from ar_jax.data import Arrays, EvaluationBatches, training_batches
 from ar_jax.evaluation import evaluate, likelihood
+from ar_jax.objectives import MaximumLikelihood, RandomOrder
 from ar_jax.training import (
     AdamW,
     Checkpoints,
@@ -30,7 +33,7 @@ from ar_jax.training import (
     metrics,
     read_metrics,
 )
-from ar_jax.training.interruption import stop_signals
+from ar_jax.training.interruption import Interrupted, stop_signals
 
 MODEL = ar.AutoregressiveModel(
     ordering=ar.orderings.Raster((2, 2, 1)),
@@ -95,7 +98,7 @@ def validate(variables):
 
 
 def train(folder, batches=BATCHES, training=TRAINING, validate=validate, **more):
-    return fit(MODEL, batches, validate, folder, training, **more)
+    return fit(MODEL, batches, validate, folder, training, **more).state
 
 
 def timeless(folder):
@@ -512,7 +515,7 @@ def spoilt(*steps):
 
 def train_fragile(folder, batches, **training):
     training = dataclasses.replace(TRAINING, on_nonfinite="skip", **training)
-    return fit(FRAGILE, batches, lambda variables: 1.0, folder, training)
+    return fit(FRAGILE, batches, lambda variables: 1.0, folder, training).state
 
 
 @pytest.fixture(scope="module")
@@ -637,3 +640,88 @@ def test_nothing_is_traced_again_after_the_first_step(tmp_path, monkeypatch):
     likelihood._parallel_eval_step.cache_clear()
     del deleted[8], deleted[4]  # a state that is being saved is left until it is
     assert deleted == [True] * 10
+
+
+def test_what_fit_returns_tells_the_state_the_best_variables_and_the_history(tmp_path):
+    """Validation is best in the middle, so that its variables are not the last ones."""
+    losses, seen = iter([3.0, 1.0, 2.0]), []
+    training = dataclasses.replace(TRAINING, steps=6, validate_every=2, log_every=1)
+
+    def noted(variables):
+        seen.append(jax.device_get(variables))
+        return next(losses)
+
+    fitted = fit(MODEL, BATCHES, noted, tmp_path, training)
+    assert fitted.finished
+    assert int(fitted.state.step) == 6
+    jax.tree.map(np.testing.assert_array_equal, fitted.variables, seen[1])
+    assert fitted.history == read_metrics(tmp_path / "metrics.jsonl")
+    assert [r["step"] for r in fitted.history if "validation_bits_per_dim" in r] == [2, 4, 6]
+    again = fit(MODEL, BATCHES, noted, tmp_path, training)
+    assert (again.finished, again.history) == (True, fitted.history)
+    jax.tree.map(np.testing.assert_array_equal, again.variables, seen[1])
+
+
+def test_a_run_without_a_folder_is_the_same_and_leaves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    (tmp_path / "temporary").mkdir()
+    training = dataclasses.replace(TRAINING, steps=4, validate_every=2)
+    kept = fit(MODEL, BATCHES, validate, tmp_path / "kept", training)
+    gone = fit(MODEL, BATCHES, validate, None, training)
+    jax.tree.map(np.testing.assert_array_equal, gone.variables, kept.variables)
+    assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_an_interruption_tells_how_far_it_went(tmp_path):
+    batches = watched([], step=LOOKED_AT[1] + 2, action=interrupt)
+    for folder, where in ((tmp_path, "saved in"), (None, "interrupted at step")):
+        with pytest.raises(Interrupted, match=where) as raised:
+            fit(MODEL, batches, validate, folder, TRAINING)
+        assert not raised.value.fitted.finished
+        assert 0 < int(raised.value.fitted.state.step) < TRAINING.steps
+    assert "saved" not in str(raised.value)
+
+
+def test_each_record_is_handed_on_and_its_failure_is_told_once(tmp_path):
+    records = {}
+    training = dataclasses.replace(TRAINING, steps=4, log_every=1, validate_every=2)
+
+    def on_record(step, record):
+        records.setdefault(step, {}).update(record)
+        if step >= 3:
+            raise OSError("the tracker is gone")
+
+    with pytest.warns(
+        UserWarning, match="on_record of step 3: OSError: the tracker is gone"
+    ) as told:
+        fitted = fit(MODEL, BATCHES, validate, tmp_path, training, on_record=on_record)
+    assert len(told) == 1
+    assert fitted.finished
+    assert sorted(records) == [1, 2, 3, 4]
+    assert {"train_bits_per_dim", "loss", "validation_bits_per_dim"} <= records[2].keys()
+    assert records[1]["train_bits_per_dim"] * math.log(2) == pytest.approx(records[1]["loss"])
+
+
+def test_an_objective_that_does_not_suit_leaves_no_folder(tmp_path):
+    with pytest.raises(ValueError, match="RandomOrder expects an AnyOrderModel"):
+        fit(MODEL, BATCHES, validate, tmp_path / "new", TRAINING, objective=RandomOrder())
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_run_goes_on_with_its_objective_only(tmp_path):
+    def smoothed(model, variables, batch, key):
+        losses, scalars = MaximumLikelihood()(model, variables, batch, key)
+        return 0.9 * losses, scalars
+
+    training = dataclasses.replace(TRAINING, steps=2, validate_every=2)
+    fit(MODEL, BATCHES, validate, tmp_path, training)
+    run = tmp_path / "run.json"
+    before = json.loads(run.read_text("utf-8"))
+    assert before["objective"] == {"class": "MaximumLikelihood"}
+    with pytest.raises(
+        ValueError, match="objective: expected .*MaximumLikelihood.* got .*smoothed"
+    ):
+        fit(MODEL, BATCHES, validate, tmp_path, training, objective=smoothed)
+    del before["objective"]  # as a version before had it
+    run.write_text(json.dumps(before), "utf-8")
+    assert fit(MODEL, BATCHES, validate, tmp_path, training).finished

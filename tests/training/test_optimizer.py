@@ -1,5 +1,6 @@
 import dataclasses
 import math
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -7,7 +8,18 @@ import numpy as np
 import optax
 import pytest
 
-from ar_jax.training import SGD, Adam, AdamW, Constant, Cosine, Exponential, Linear, Lion, Muon
+from ar_jax.training import (
+    SGD,
+    Adam,
+    AdamW,
+    Constant,
+    Cosine,
+    Exponential,
+    Linear,
+    Lion,
+    Muon,
+    Training,
+)
 
 OPTIMIZERS = [SGD(), Adam(), AdamW(), Lion(), Muon()]
 SCHEDULES = [Cosine(), Linear(), Constant(), Exponential(decay=1.0)]
@@ -259,3 +271,32 @@ def test_an_infinite_norm_clips_nothing():
     gradient = jax.tree.map(lambda g: g * 1e15, GRADIENTS[0])
     (made,) = updates(sgd, gradients=[gradient])
     jax.tree.map(lambda m, g: np.testing.assert_array_equal(m, -g), made, gradient)
+
+
+def test_an_optax_transformation_is_taken_as_it_is():
+    optimizer = Training(optimizer=cast(Any, optax.adafactor(1e-2))).optimizer
+    params = {"a": jnp.ones((4, 3)), "b": jnp.zeros(3)}
+    gradient = jax.tree.map(lambda p: p + 0.5, params)
+    ours, theirs = optimizer.transformation(10), optax.adafactor(1e-2)
+    updates, _ = ours.update(gradient, ours.init(params), params)
+    expected, _ = theirs.update(gradient, theirs.init(params), params)
+    jax.tree.map(np.testing.assert_array_equal, updates, expected)
+    assert optimizer.rate(10) is None
+
+
+def test_an_optax_schedule_is_taken_as_it_is():
+    schedule = optax.cosine_decay_schedule(3e-3, 7)
+    rate = AdamW(learning_rate=1.0, schedule=cast(Any, schedule)).rate(100)
+    np.testing.assert_allclose([rate(t) for t in range(9)], [schedule(t) for t in range(9)])
+
+
+@pytest.mark.parametrize("wrong", ["adam", AdamW, optax.adam, 1e-3, None])
+def test_what_is_no_optimizer_is_named(wrong):
+    with pytest.raises(ValueError, match=r"optimizer: expected one of ar_jax\.training, such as"):
+        Training(optimizer=wrong)
+
+
+@pytest.mark.parametrize("wrong", ["cosine", Cosine, 1e-3, None])
+def test_what_is_no_schedule_is_named(wrong):
+    with pytest.raises(ValueError, match=r"schedule: expected one of ar_jax\.training, such as"):
+        AdamW(schedule=wrong)
