@@ -719,7 +719,7 @@ def test_a_run_goes_on_with_its_objective_only(tmp_path):
     before = json.loads(run.read_text("utf-8"))
     assert before["objective"] == {"class": "MaximumLikelihood"}
     with pytest.raises(
-        ValueError, match="objective: expected .*MaximumLikelihood.* got .*smoothed"
+        ValueError, match=r"objective: expected .*MaximumLikelihood.* got .*smoothed"
     ):
         fit(MODEL, BATCHES, validate, tmp_path, training, objective=smoothed)
     del before["objective"]  # as a version before had it
