@@ -138,13 +138,13 @@ def test_a_stream_without_a_prefix_begins_at_the_beginning():
 def test_a_stream_compiles_its_step_once():
     model, x = language_model(9), np.zeros((1, 9), int)
     variables = random_variables(model, x, LAST)
-    before = ar.sampling._advance._cache_size()
+    before = ar.inference.sampling._advance._cache_size()
     for n in (1, 2, 5):
         stream = ar.stream(
             model, variables, jax.random.key(0), condition=LAST, prefix=x[:, :n, None]
         )
         assert len(list(stream)) == 9 - n
-    assert ar.sampling._advance._cache_size() == before + 1
+    assert ar.inference.sampling._advance._cache_size() == before + 1
 
 
 def test_a_stream_tells_at_once_what_does_not_fit():
