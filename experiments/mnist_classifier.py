@@ -32,7 +32,8 @@ from experiments.run import Data, Experiment, main
 
 def questions(images: Arrays) -> Arrays:
     """Which digit is this? The label is the event `[examples, 1]`, the image the condition."""
-    return Arrays(**_question({"x": images.x, "y": images.y}))
+    asked = _question({"x": images.x, "y": images.y})
+    return Arrays(asked["x"], asked["y"])
 
 
 def _question(batch: Mapping[str, Any]) -> dict[str, np.ndarray]:

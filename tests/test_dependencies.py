@@ -32,7 +32,7 @@ BELOW = {  # what the files of each part may import of ar_jax, besides themselve
         "orderings",
     },
     "inference": {"checks", "contexts", "decoding", "heads", "models", "orderings"},
-    "objectives": {"models"},
+    "objectives": {"checks", "models"},
     "interop": {
         "checks",
         "conditionals",

@@ -1,7 +1,7 @@
 """Data sets: rows of events and of their conditions."""
 
-from collections.abc import Callable, Sized
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sized
+from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -22,7 +22,11 @@ class Source(Protocol):
     def __len__(self) -> int: ...
 
     def batch(self, rows: np.ndarray) -> dict[str, Any]:
-        """The given rows as "x" `[batch, *event]` and, with conditions, "y" `[batch, ...]`."""
+        """The given rows as "x" `[batch, *event]` and, with conditions, "y" `[batch, ...]`.
+
+        Other arrays may stand beside them by their names: "lengths" `[batch]`, how many steps of
+        each event count, and whatever an objective reads.
+        """
         ...
 
 
@@ -31,34 +35,42 @@ class Arrays:
     """Examples held in memory.
 
     Attributes:
-      x: events `[examples, *event]`.
+      x: events `[examples, *event]`, or a pandas frame whose columns are numbers.
       y: their conditions `[examples, ...]`, a tuple of several, or None; the model's context checks
         them.
+      others: more arrays `[examples, ...]` by their names in a batch: "lengths", how many steps of
+        each event count in training and evaluation, and whatever an objective reads.
 
     Raises:
-      ValueError: when x and y differ in length, or x holds NaN or infinity.
+      ValueError: when the arrays differ in length, x holds NaN or infinity, or no numbers.
     """
 
     x: np.ndarray
     y: np.ndarray | tuple[np.ndarray, ...] | None = None
+    others: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for y in jax.tree.leaves(self.y):
-            if len(y) != len(self.x):
-                raise ValueError(f"y: expected {len(self.x)} rows, as in x, got {len(y)}")
+        object.__setattr__(self, "x", as_numbers("x", self.x))
+        for name in self.others:
+            if name in ("x", "y", "mask"):
+                raise ValueError(f"others: expected names other than x, y and mask, got {name}")
+        named = [("y", y) for y in jax.tree.leaves(self.y)] + list(self.others.items())
+        for name, array in named:
+            if len(array) != len(self.x):
+                raise ValueError(f"{name}: expected {len(self.x)} rows, as in x, got {len(array)}")
         _check_finite("x", self.x)
 
     def __len__(self) -> int:
         return len(self.x)
 
     def batch(self, rows: np.ndarray) -> dict[str, Any]:
-        """The given rows as "x" `[batch, *event]` and, with conditions, "y" `[batch, ...]`."""
-        x = {"x": self.x[rows]}
-        return x if self.y is None else x | {"y": jax.tree.map(lambda y: y[rows], self.y)}
+        """The given rows as "x" `[batch, *event]`, "y" `[batch, ...]` if there are, and others."""
+        arrays = {"x": self.x} | ({} if self.y is None else {"y": self.y}) | dict(self.others)
+        return {name: jax.tree.map(lambda a: a[rows], array) for name, array in arrays.items()}
 
     def transformed(self, transform: EventTransform, seed: int) -> "Arrays":
         """These examples with a transform's randomness drawn once and for all."""
-        return Arrays(transform(self.x, np.random.default_rng(seed)), self.y)
+        return Arrays(transform(self.x, np.random.default_rng(seed)), self.y, self.others)
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,6 +120,24 @@ class Chunks:
         windows = self.tokens[np.asarray(rows)[:, None] * self.stride + offsets]
         x = {"x": windows[:, self.preceding :]}
         return x | {"y": windows[:, : self.preceding]} if self.preceding else x
+
+
+def as_numbers(name: str, given: Any) -> np.ndarray:
+    """An array or a pandas frame as an array of numbers.
+
+    Raises:
+      ValueError: when it holds something else; the first such column of a frame is named.
+    """
+    for column, dtype in getattr(given, "dtypes", {}).items() if hasattr(given, "columns") else ():
+        if getattr(dtype, "kind", "O") not in "biuf":
+            raise ValueError(
+                f"{name}: expected columns of numbers, got {column} of {dtype}; give categories as "
+                "their codes"
+            )
+    array = np.asarray(given)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{name}: expected numbers, got {array.dtype}")
+    return array
 
 
 def groups(source: Source) -> np.ndarray:

@@ -16,6 +16,7 @@ from ar_jax.data.sources import groups
 from ar_jax.evaluation.standard_error import StandardError, standard_error
 from ar_jax.models.autoregressive import Model
 from ar_jax.objectives import Batch
+from ar_jax.objectives.maximum_likelihood import check_lengths, variables_of
 from ar_jax.training.parallel import data_parallel, replicate
 from ar_jax.training.step import make_eval_step
 
@@ -107,9 +108,10 @@ def score(model: Model, variables: Any, batches: Iterable[Batch]) -> Scores:
     Args:
       model: the model.
       variables: its parameters, e.g. `state.variables`.
-      batches: each example once, e.g. `ar_jax.data.EvaluationBatches`: dictionaries of "x", "y" and
-        the "mask" `[batch]` of the rows that count. Examples of `EvaluationBatches` depend on each
-        other as their source says, others do not.
+      batches: each example once, e.g. `ar_jax.data.EvaluationBatches`: dictionaries of "x", "y",
+        the "mask" `[batch]` of the rows that count, and "lengths" `[batch]` where only so many
+        steps of each event count: the mean is then over variables, not events. Examples of
+        `EvaluationBatches` depend on each other as their source says, others do not.
 
     Raises:
       ValueError: when a batch does not fit the model or the devices, a parameter is not finite, or
@@ -119,15 +121,21 @@ def score(model: Model, variables: Any, batches: Iterable[Batch]) -> Scores:
     check_variables(variables)
     eval_step = _parallel_eval_step(cast(Hashable, model))
     variables = replicate(variables)
-    found = []
+    found, sizes = [], []
     for batch in batches:
         model.check(batch["x"], batch.get("y"))
+        counts = np.asarray(batch["mask"])
+        if "lengths" in batch:
+            check_lengths(model, batch["lengths"], len(batch["x"]))
+            sizes.append(np.asarray(variables_of(model, batch["lengths"]))[counts])
         with jax.default_matmul_precision("float32"):  # accelerators would round the products
             nats = eval_step(variables, batch)
-        found.append(np.asarray(nats, float)[np.asarray(batch["mask"])])
+        found.append(np.asarray(nats, float)[counts])
     nats = np.concatenate(found)
     _check_nats(nats)
     related = groups(batches.source) if isinstance(batches, EvaluationBatches) else range(len(nats))
+    if sizes:  # of events that differ in length the mean is over variables
+        return Scores(nats, np.asarray(related), 1, np.concatenate(sizes))
     return Scores(nats, np.asarray(related), math.prod(model.ordering.event))
 
 

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ar_jax.checks import check_integers, check_shape
 from ar_jax.objectives.base import Batch, Loss, Objective
 
 
@@ -24,6 +25,12 @@ class MaximumLikelihood(Objective):
         if lengths is None:
             return nats, {"nats": nats}
         return nats, {"nats": nats, "variables": variables_of(model, lengths)}
+
+
+def check_lengths(model: Any, lengths: Any, batch: int) -> None:
+    """Raises ValueError when these are not how many steps of each event of a batch count."""
+    check_shape("lengths", lengths, (batch,))
+    check_integers("lengths", lengths, 0, model.ordering.length)
 
 
 def variables_of(model: Any, lengths: Any) -> jax.Array:

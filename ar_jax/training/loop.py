@@ -17,6 +17,7 @@ import numpy as np
 from ar_jax.checks import check_parameters
 from ar_jax.models.autoregressive import Model
 from ar_jax.objectives import Batch, Loss, MaximumLikelihood, Objective
+from ar_jax.objectives.maximum_likelihood import check_lengths
 from ar_jax.training.checkpoint import Checkpoints
 from ar_jax.training.config import Training
 from ar_jax.training.fingerprint import Fingerprint
@@ -206,6 +207,8 @@ def fit(
                         batch = next(reader)
                     try:
                         model.check(batch["x"], batch.get("y"))
+                        if "lengths" in batch:
+                            check_lengths(model, batch["lengths"], len(batch["x"]))
                     except ValueError as error:
                         raise ValueError(f"batch of step {step + 1}: {error}") from error
                     state, scalars = train_step(state, batch)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from ar_jax.data import Arrays, Chunks, Splits, contiguous_split, digits, shuffled_split
+from ar_jax.data import Arrays, Chunks, Splits, contiguous_split, digits, shuffled_split, unchanged
 from ar_jax.data.sources import groups
 
 
@@ -186,3 +186,45 @@ def test_a_contiguous_split_keeps_the_text_in_its_order():
 def test_a_split_that_leaves_a_part_empty_is_refused(split, validation, test, message):
     with pytest.raises(ValueError, match=message):
         split("abcde", validation, test)
+
+
+def test_other_arrays_go_with_their_rows():
+    x, lengths = np.arange(6).reshape(3, 2), np.array([2, 1, 0])
+    source = Arrays(x, others={"lengths": lengths, "weight": lengths / 2})
+    batch = source.batch(np.array([2, 0]))
+    assert set(batch) == {"x", "lengths", "weight"}
+    np.testing.assert_array_equal(batch["lengths"], [0, 2])
+    np.testing.assert_array_equal(source.transformed(unchanged, 0).others["lengths"], lengths)
+
+
+@pytest.mark.parametrize(
+    ("others", "message"),
+    [
+        ({"lengths": np.zeros(2)}, "lengths: expected 3 rows, as in x, got 2"),
+        ({"y": np.zeros(3)}, "others: expected names other than x, y and mask, got y"),
+    ],
+)
+def test_other_arrays_that_do_not_fit_are_named(others, message):
+    with pytest.raises(ValueError, match=message):
+        Arrays(np.zeros((3, 2)), others=others)
+
+
+class Frame:
+    """As much of a pandas frame as is read of one."""
+
+    def __init__(self, **columns):
+        self.columns = list(columns)
+        self.dtypes = {name: np.asarray(column).dtype for name, column in columns.items()}
+        self._array = np.array(list(columns.values())).T
+
+    def __array__(self, dtype=None, copy=None):
+        return self._array
+
+
+def test_a_frame_is_taken_as_its_numbers():
+    source = Arrays(Frame(a=[1.0, 2.0], b=[3.0, 4.0]))
+    np.testing.assert_array_equal(source.x, [[1, 3], [2, 4]])
+    with pytest.raises(ValueError, match="x: expected columns of numbers, got b of <U1"):
+        Arrays(Frame(a=[1.0, 2.0], b=["p", "q"]))
+    with pytest.raises(ValueError, match="x: expected numbers, got <U1"):
+        Arrays(np.array(["p"]))

@@ -6,8 +6,11 @@ import optax
 import pytest
 
 import ar_jax as ar
+from ar_jax.conditionals import MADE
 from ar_jax.data import Arrays, Chunks, EvaluationBatches
 from ar_jax.evaluation import Likelihood, evaluate
+from ar_jax.heads import Bernoulli
+from ar_jax.orderings import Raster
 from ar_jax.training import init_state
 
 MODEL = ar.AutoregressiveModel(
@@ -120,3 +123,21 @@ def test_a_row_without_a_log_probability_is_named(real):
     x[11] = [1e10, -1e10, 0]
     with pytest.raises(ValueError, match=r"^x: expected a log-.*, got nan in row 11 \(1 of 13"):
         evaluate(model, variables, EvaluationBatches(Arrays(x), 8), "test")
+
+
+@pytest.mark.parametrize("batch_size", [8, 16])
+def test_of_events_that_differ_in_length_the_mean_is_over_variables(batch_size):
+    x = np.random.default_rng(1).integers(0, 2, (8, 4))
+    lengths = np.array([4, 0, 1, 2, 3, 4, 4, 1])
+    model = ar.AutoregressiveModel(Raster((4,)), MADE((6,)), Bernoulli())
+    variables = init_state(model, optax.identity(), 0, {"x": x}).variables
+    batches = EvaluationBatches(Arrays(x, others={"lengths": lengths}), batch_size)
+    found = evaluate(model, variables, batches, "test")
+    by_step = np.asarray(model.apply(variables, x, method="step_log_probs"))
+    scored = np.where(np.arange(4) < lengths[:, None], by_step, 0)
+    expected = -scored.sum() / lengths.sum()
+    assert found.nats == pytest.approx(expected, rel=1e-6)
+    assert found.bits_per_dim == pytest.approx(expected / np.log(2), rel=1e-6)
+    wrong = EvaluationBatches(Arrays(x, others={"lengths": lengths + 1}), 8)
+    with pytest.raises(ValueError, match=r"lengths: expected integers 0 \.\.\. 4"):
+        evaluate(model, variables, wrong, "test")
