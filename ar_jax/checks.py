@@ -38,6 +38,13 @@ def check_integers(name: str, value: Any, low: int, high: int) -> None:
             raise ValueError(f"{expected}, got values {smallest} ... {largest}")
 
 
+def check_seen(seen: Any, x: Any) -> None:
+    """Raises unless these are booleans of the shape of x."""
+    check_shape("seen", seen, np.shape(x))
+    if not jnp.issubdtype(_dtype(seen), jnp.bool_):
+        raise ValueError(f"seen: expected booleans, got {_dtype(seen)}")
+
+
 def check_floats(name: str, value: Any) -> None:
     """Raises unless the values are finite real numbers that are no larger than `largest`."""
     dtype = _dtype(value)

@@ -1,7 +1,8 @@
 """Batches: dictionaries of arrays.
 
 "x" `[batch, *event]`, "y" `[batch, ...]` where there are conditions (a tuple where there are
-several), and "mask" `[batch]` where some rows only fill the batch up.
+several), other fields of the source (see `Arrays`), and "mask" `[batch]` where some rows only fill
+the batch up.
 """
 
 from collections.abc import Iterator

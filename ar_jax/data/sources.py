@@ -8,7 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import jax
 import numpy as np
 
-from ar_jax.checks import check_positive, largest
+from ar_jax.checks import check_positive, check_seen, largest
 from ar_jax.data.transforms import EventTransform
 
 Part = TypeVar("Part", bound=Sized)
@@ -24,8 +24,8 @@ class Source(Protocol):
     def batch(self, rows: np.ndarray) -> dict[str, Any]:
         """The given rows as "x" `[batch, *event]` and, with conditions, "y" `[batch, ...]`.
 
-        Other arrays may stand beside them by their names: "lengths" `[batch]`, how many steps of
-        each event count, and whatever an objective reads.
+        Other arrays may stand beside them by their names: "lengths" or "seen", as in `Arrays`, and
+        whatever an objective reads.
         """
         ...
 
@@ -34,12 +34,18 @@ class Source(Protocol):
 class Arrays:
     """Examples held in memory.
 
+        Arrays(images, labels)
+        Arrays(sequences, others={"lengths": lengths})  # padded at their end
+        Arrays(table, others={"seen": ~np.isnan(table)})  # with gaps, for an `AnyOrderModel`
+
     Attributes:
       x: events `[examples, *event]`, or a pandas frame whose columns are numbers.
       y: their conditions `[examples, ...]`, a tuple of several, or None; the model's context checks
         them.
-      others: more arrays `[examples, ...]` by their names in a batch: "lengths", how many steps of
-        each event count in training and evaluation, and whatever an objective reads.
+      others: more arrays `[examples, ...]` by their names in a batch: whatever an objective reads,
+        and what tells training and evaluation which part of an event is scored. That is "lengths"
+        `[examples]`, so many first steps; or, for an `AnyOrderModel`, "seen" `[examples, *event]`,
+        booleans, these variables: the others are not read, and may be NaN.
 
     Raises:
       ValueError: when the arrays differ in length, x holds NaN or infinity, or no numbers.
@@ -58,7 +64,11 @@ class Arrays:
         for name, array in named:
             if len(array) != len(self.x):
                 raise ValueError(f"{name}: expected {len(self.x)} rows, as in x, got {len(array)}")
-        _check_finite("x", self.x)
+        x = self.x
+        if (seen := self.others.get("seen")) is not None:
+            check_seen(seen, x)
+            x = np.where(seen, x, np.zeros((), x.dtype))
+        _check_finite("x", x)
 
     def __len__(self) -> int:
         return len(self.x)
@@ -283,7 +293,9 @@ def _check_finite(name: str, values: np.ndarray) -> None:
             got, what = f"up to {high:.2g} in size", f"{np.abs(values[row]).max():.3g}"
             advice = "rescale the numbers"
         else:
-            got, what, advice = "finite numbers", "NaN or infinity", "leave it out or fill it in"
+            got, what = "finite numbers", "NaN or infinity"
+            gaps = ', or tell an AnyOrderModel what is "seen" (see Arrays)' if name == "x" else ""
+            advice = f"leave it out or fill it in{gaps}"
         raise ValueError(
             f"{name}: expected {got}, got {what} in row {row} ({count} of {len(fits)} rows); "
             f"{advice}"

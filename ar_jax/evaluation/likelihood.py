@@ -15,8 +15,8 @@ from ar_jax.data.batches import EvaluationBatches
 from ar_jax.data.sources import groups
 from ar_jax.evaluation.standard_error import StandardError, standard_error
 from ar_jax.models.autoregressive import Model
+from ar_jax.models.batch import check_batch, scored
 from ar_jax.objectives import Batch
-from ar_jax.objectives.maximum_likelihood import check_lengths, variables_of
 from ar_jax.training.parallel import data_parallel, replicate
 from ar_jax.training.step import make_eval_step
 
@@ -28,9 +28,10 @@ class Likelihood:
     """The negative log-likelihood of a split.
 
     Attributes:
-      nats: mean of -log p(x | y) over the examples.
+      nats: mean of -log p(x | y) over the examples; over the variables that are scored, where
+        examples differ in how many that are.
       error: standard error of that mean, in nats.
-      variables: of one example, the dimensions of bits/dim.
+      variables: that the nats are about, the dimensions of bits/dim.
       count: number of examples.
       split: which examples.
       kind: whether log p is exact, a lower bound or an estimate.
@@ -108,10 +109,10 @@ def score(model: Model, variables: Any, batches: Iterable[Batch]) -> Scores:
     Args:
       model: the model.
       variables: its parameters, e.g. `state.variables`.
-      batches: each example once, e.g. `ar_jax.data.EvaluationBatches`: dictionaries of "x", "y",
-        the "mask" `[batch]` of the rows that count, and "lengths" `[batch]` where only so many
-        steps of each event count: the mean is then over variables, not events. Examples of
-        `EvaluationBatches` depend on each other as their source says, others do not.
+      batches: each example once, e.g. `ar_jax.data.EvaluationBatches`: dictionaries of "x", "y" and
+        the "mask" `[batch]` of the rows that count. Where "lengths" or "seen" tell what is scored
+        of each example (see `ar_jax.data.Arrays`), bits/dim are those of the variables scored.
+        Examples of `EvaluationBatches` depend on each other as their source says, others do not.
 
     Raises:
       ValueError: when a batch does not fit the model or the devices, a parameter is not finite, or
@@ -121,22 +122,24 @@ def score(model: Model, variables: Any, batches: Iterable[Batch]) -> Scores:
     check_variables(variables)
     eval_step = _parallel_eval_step(cast(Hashable, model))
     variables = replicate(variables)
-    found, sizes = [], []
+    found, counts = [], []
     for batch in batches:
-        model.check(batch["x"], batch.get("y"))
-        counts = np.asarray(batch["mask"])
-        if "lengths" in batch:
-            check_lengths(model, batch["lengths"], len(batch["x"]))
-            sizes.append(np.asarray(variables_of(model, batch["lengths"]))[counts])
+        check_batch(model, batch)
+        mask = np.asarray(batch["mask"])
+        if counted := scored(model, batch):
+            counts.append(np.asarray(counted["variables"], float)[mask])
         with jax.default_matmul_precision("float32"):  # accelerators would round the products
             nats = eval_step(variables, batch)
-        found.append(np.asarray(nats, float)[counts])
+        found.append(np.asarray(nats, float)[mask])
     nats = np.concatenate(found)
     _check_nats(nats)
     related = groups(batches.source) if isinstance(batches, EvaluationBatches) else range(len(nats))
-    if sizes:  # of events that differ in length the mean is over variables
-        return Scores(nats, np.asarray(related), 1, np.concatenate(sizes))
-    return Scores(nats, np.asarray(related), math.prod(model.ordering.event))
+    if not counts:
+        return Scores(nats, np.asarray(related), math.prod(model.ordering.event))
+    sizes = np.concatenate(counts)
+    if not sizes.any():
+        raise ValueError("x: expected something to score, got lengths of 0, or nothing seen")
+    return Scores(nats, np.asarray(related), variables=1, sizes=sizes)
 
 
 def evaluate(

@@ -5,9 +5,10 @@ from typing import Any
 
 import jax
 
-from ar_jax.checks import check_integers, check_shape, check_variables
+from ar_jax.checks import check_variables
 from ar_jax.contexts import Condition
 from ar_jax.models.autoregressive import Array, Model
+from ar_jax.models.batch import check_batch
 
 
 def log_prob(
@@ -16,6 +17,7 @@ def log_prob(
     x: Array,
     condition: Condition = None,
     lengths: Array | None = None,
+    seen: Array | None = None,
 ) -> jax.Array:
     """log p(x | y) of a batch of events, exactly (teacher forcing: one pass).
 
@@ -28,17 +30,20 @@ def log_prob(
       x: `[batch, *event]`, integers for discrete heads, floating point for continuous ones.
       condition: y, as the model's context takes it; None if there is none.
       lengths: `[batch]` integers, how many steps of each event count; None for all.
+      seen: `[batch, *event]` booleans, which variables count, for an `AnyOrderModel`; the others
+        may be NaN; None for all.
 
     Returns:
       `[batch]`, nats; for continuous heads of the density.
 
     Raises:
-      ValueError: when x, the condition, the lengths or the variables do not fit the model.
+      ValueError: when x, the condition, the lengths, what is seen or the variables do not fit the
+        model.
     """
-    if lengths is not None:
-        check_shape("lengths", lengths, (len(x),))
-        check_integers("lengths", lengths, 0, model.ordering.length)
-    return _score(model, "__call__", variables, x, condition, lengths)
+    told = {name: v for name, v in {"lengths": lengths, "seen": seen}.items() if v is not None}
+    check_variables(variables)
+    check_batch(model, {"x": x, "y": condition, **told})  # `jit` hides the values from the model
+    return _apply(model, "__call__", variables, x, condition, **told)
 
 
 def step_log_probs(
@@ -67,12 +72,14 @@ def log_pmf(model: Model, variables: Any, x: Array, condition: Condition = None)
     return _score(model, "log_pmf", variables, x, condition)
 
 
-def _score(model: Model, method: str, variables: Any, x: Array, *args: Any) -> jax.Array:
+def _score(model: Model, method: str, variables: Any, x: Array, condition: Condition) -> jax.Array:
     check_variables(variables)
-    model.check(x, args[0])  # `jit` hides the values from the model's own checks
-    return _apply(model, method, variables, x, *args)
+    model.check(x, condition)  # `jit` hides the values from the model's own checks
+    return _apply(model, method, variables, x, condition)
 
 
 @partial(jax.jit, static_argnames=("model", "method"))
-def _apply(model: Any, method: str, variables: Any, x: Any, *args: Any) -> jax.Array:
-    return model.apply(variables, x, *args, method=method)
+def _apply(
+    model: Any, method: str, variables: Any, x: Any, condition: Any, **told: Any
+) -> jax.Array:
+    return model.apply(variables, x, condition, method=method, **told)

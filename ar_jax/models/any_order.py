@@ -1,18 +1,20 @@
 """Models that follow any order."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 
-from ar_jax.checks import check_shape
+from ar_jax.checks import check_seen, check_shape, is_concrete
 from ar_jax.conditionals import MaskedTransformer, Transformer
 from ar_jax.contexts import Condition
 from ar_jax.decoding import Sampler
 from ar_jax.decoding.scan import Prefix
 from ar_jax.models.autoregressive import AnySampler, Array, AutoregressiveModel
 from ar_jax.nn import FromTo
-from ar_jax.orderings import PerExample
+from ar_jax.orderings import PerExample, Raster
 
 
 class AnyOrderModel(AutoregressiveModel):
@@ -28,6 +30,9 @@ class AnyOrderModel(AutoregressiveModel):
     It is the model of its `ordering`; `order` asks for another. The objective
     `ar_jax.objectives.RandomOrder` trains all of them, and `ar_jax.infill` completes.
 
+    Events may have gaps: what is `seen` of each is visited first, and only that is scored, so that
+    nothing has to be filled in or summed over.
+
     Attributes: those of `AutoregressiveModel`; the conditional is a `Transformer` with `FromTo`
       positions, or a `MaskedTransformer`.
     """
@@ -38,8 +43,9 @@ class AnyOrderModel(AutoregressiveModel):
         condition: Condition = None,
         lengths: Array | None = None,
         order: Array | None = None,
+        seen: Array | None = None,
     ) -> jax.Array:
-        """Log-probability of a batch of events.
+        """Log-probability of a batch of events, or of what is seen of them.
 
         Args:
           x: `[batch, *event]`.
@@ -47,13 +53,20 @@ class AnyOrderModel(AutoregressiveModel):
           lengths: `[batch]` integers, how many steps of each event count; None for all.
           order: `[batch, length]` integers, the raster number of the cell that each step visits;
             None for that of `ordering`.
+          seen: `[batch, *event]` booleans, whole cells: the order goes through these, and then
+            through the others, which are neither read nor scored; None for all.
 
         Returns:
           `[batch]`, nats; exact for the order.
 
         Raises:
-          ValueError: when x, the condition, the lengths or the order do not fit the model.
+          ValueError: when x, the condition, the lengths, the order or what is seen do not fit the
+            model.
         """
+        if seen is not None:
+            if lengths is not None:
+                raise ValueError("lengths, seen: expected one of them, got both")
+            x, order, lengths = self._seen_first(x, seen, order)
         if order is None or self.is_initializing():
             return super().__call__(x, condition, lengths)
         return self._in_order(order, "__call__", len(x))(x, condition, lengths)
@@ -88,6 +101,30 @@ class AnyOrderModel(AutoregressiveModel):
         draw = self._in_order(order, "decode", len(keys))
         return draw(keys, condition, sampler, prefix, prefill_length)
 
+    def seen_cells(self, x: Array, seen: Array, order: Array) -> jax.Array:
+        """Which steps of an order visit a cell that is seen: booleans `[batch, length]`."""
+        check_seen(seen, x)
+        raster = Raster(self.ordering.event, self.ordering.block)
+        cells: Any = raster.to_steps(cast(Any, seen))
+        if is_concrete(seen) and (cells.any(axis=2) != cells.all(axis=2)).any():
+            raise ValueError(
+                f"seen: expected whole cells of {list(self.ordering.block)}, got parts of some"
+            )
+        return jnp.take_along_axis(jnp.asarray(cells).all(axis=2), jnp.asarray(order), axis=1)
+
+    def _seen_first(
+        self, x: Array, seen: Array, order: Array | None
+    ) -> tuple[Array, jax.Array, jax.Array]:
+        """x with zeros for what is not seen, an order that comes to that last, and how many do."""
+        if order is None:
+            order = np.tile(self.ordering.order, (len(x), 1))
+        else:
+            check_shape("order", order, (len(x), self.ordering.length))
+        seen_steps = self.seen_cells(x, seen, order)
+        ranks = jnp.argsort(~seen_steps, axis=1, stable=True)
+        order = jnp.take_along_axis(jnp.asarray(order), ranks, axis=1)
+        return filled(x, seen), order, seen_steps.sum(axis=1)
+
     def check_parts(self) -> None:
         super().check_parts()
         follows = isinstance(self.conditional, MaskedTransformer) or (
@@ -120,3 +157,10 @@ class AnyOrderModel(AutoregressiveModel):
             return ordered.apply(variables, *args, method=method, rngs=rngs)
 
         return run
+
+
+def filled(x: Array, seen: Array) -> Array:
+    """x with zeros for what is not seen: a NaN there would spoil gradients of what is."""
+    xp = np if is_concrete(x) and is_concrete(seen) else jnp
+    x = xp.asarray(x)
+    return xp.where(seen, x, xp.zeros((), x.dtype))

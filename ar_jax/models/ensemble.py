@@ -65,7 +65,11 @@ class Ensemble(nn.Module):
         return _mean(jnp.stack([score() for score in scores]))
 
     def member_log_prob(
-        self, member: int | jax.Array, x: Array, condition: Condition = None
+        self,
+        member: int | jax.Array,
+        x: Array,
+        condition: Condition = None,
+        lengths: Array | None = None,
     ) -> jax.Array:
         """Log-probability of a batch of events under one member: `[batch]`, nats.
 
@@ -73,9 +77,12 @@ class Ensemble(nn.Module):
           member: which one; it may be traced.
           x: `[batch, *event]`.
           condition: y.
+          lengths: `[batch]`, as of the call.
         """
         self.check(x, condition)
-        scores = [partial(score, x, condition) for score in self._members("__call__")]
+        if lengths is not None:
+            self._check_one_ordering("lengths")
+        scores = [partial(score, x, condition, lengths) for score in self._members("__call__")]
         return jax.lax.switch(member, scores)
 
     def decode(

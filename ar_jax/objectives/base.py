@@ -8,7 +8,10 @@ from typing import Any
 import jax
 
 Batch = Mapping[str, Any]
-"""Arrays whose first axis is the batch: "x", "y" where there are conditions, and any others."""
+"""Arrays whose first axis is the batch: "x", "y" where there are conditions, and any others.
+
+"lengths" and "seen" tell what is scored of each event, as in `ar_jax.data.Arrays`.
+"""
 
 Loss = tuple[jax.Array, dict[str, jax.Array]]
 """The loss of each example `[batch]`, and scalars to log, each `[batch]` or `[]`."""
@@ -43,7 +46,8 @@ class Objective(ABC):
 
         Each scalar is `[batch]` or `[]`, and its mean is logged. Two names have a meaning: "nats",
         -log p(x | y) of each example, of which the log gives the bits/dim, and "variables", how
-        many of its variables that is about where it is not all of them.
+        many of its variables that is about where it is not all of them (see
+        `ar_jax.models.batch.scored`).
 
         Args:
           model: the model.

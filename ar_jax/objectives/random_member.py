@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 
+from ar_jax.models.batch import scored
 from ar_jax.models.ensemble import Ensemble
 from ar_jax.objectives.base import Batch, Loss, Objective
 
@@ -22,10 +23,10 @@ class RandomMember(Objective):
         member_key, dropout_key = jax.random.split(key)
         member = jax.random.randint(member_key, (), 0, len(model.models))
         nats = -model.apply(
-            variables, member, batch["x"], batch.get("y"), method="member_log_prob",
-            rngs={"dropout": dropout_key},
+            variables, member, batch["x"], batch.get("y"), batch.get("lengths"),
+            method="member_log_prob", rngs={"dropout": dropout_key},
         )  # fmt: skip
-        return nats, {"nats": nats}
+        return nats, {"nats": nats} | scored(model, batch)
 
     def check(self, model: Any) -> None:
         if not isinstance(model, Ensemble):

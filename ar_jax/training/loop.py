@@ -15,9 +15,10 @@ import jax
 import numpy as np
 
 from ar_jax.checks import check_parameters
+from ar_jax.models.any_order import filled
 from ar_jax.models.autoregressive import Model
+from ar_jax.models.batch import check_batch
 from ar_jax.objectives import Batch, Loss, MaximumLikelihood, Objective
-from ar_jax.objectives.maximum_likelihood import check_lengths
 from ar_jax.training.checkpoint import Checkpoints
 from ar_jax.training.config import Training
 from ar_jax.training.fingerprint import Fingerprint
@@ -179,9 +180,10 @@ def fit(
                                 f"loss or gradient is not finite, got {skipped:.0f} until step "
                                 f"{step}; {LEARNING_RATE}"
                             )
-                        if "nats" in means:
-                            scored = means.pop("variables", variables_per_event)
-                            means["train_bits_per_dim"] = means.pop("nats") / scored / math.log(2)
+                        scored = means.pop("variables", variables_per_event)
+                        nats = means.pop("nats", None)
+                        if nats is not None and scored:  # it is 0 of events without a step
+                            means["train_bits_per_dim"] = nats / scored / math.log(2)
                             progress(step, f"{means['train_bits_per_dim']:.3f} bits/dim")
                         elif "loss" in means:  # not all were skipped
                             progress(step, f"loss {means['loss']:.3f}")
@@ -206,9 +208,7 @@ def fit(
                     with watch.waiting():
                         batch = next(reader)
                     try:
-                        model.check(batch["x"], batch.get("y"))
-                        if "lengths" in batch:
-                            check_lengths(model, batch["lengths"], len(batch["x"]))
+                        check_batch(model, batch)
                     except ValueError as error:
                         raise ValueError(f"batch of step {step + 1}: {error}") from error
                     state, scalars = train_step(state, batch)
@@ -278,6 +278,8 @@ def check_objective(objective: Any, model: Model) -> None:
 
 def _likely(batch: Any) -> str:
     """What is likely wrong where the loss of a batch, or its gradient, is not finite."""
+    if "seen" in batch:
+        batch = batch | {"x": filled(batch["x"], batch["seen"])}
     for path, leaf in jax.tree_util.tree_leaves_with_path(batch):
         with np.errstate(over="ignore"):
             finite = np.isfinite(np.asarray(leaf, np.float32))

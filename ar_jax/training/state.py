@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from ar_jax.models.autoregressive import Model
+from ar_jax.models.batch import check_batch
 
 
 class TrainState(flax.struct.PyTreeNode):
@@ -51,10 +52,9 @@ def init_state(
     Raises:
       ValueError: when the batch does not fit the model.
     """
-    x, y = batch["x"], batch.get("y")
-    model.check(x, y)  # jit hides the values from the model's own check
+    check_batch(model, batch)
     params_key, key = jax.random.split(jax.random.key(seed))
-    params = jax.jit(model.init)(params_key, x, y)["params"]
+    params = jax.jit(model.init)(params_key, batch["x"], batch.get("y"))["params"]
     return TrainState(
         step=jnp.int32(0),
         params=params,

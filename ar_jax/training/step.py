@@ -2,8 +2,9 @@
 
 A step runs under any transformation that names an axis "data": `jax.pmap` over devices, `jax.vmap`
 in tests. A batch is a dictionary of arrays: "x" `[batch, *event]`, "y" `[batch, ...]` where there
-are conditions, "lengths" `[batch]` where only so many first steps of an event count, and others
-that an objective reads; in evaluation "mask" `[batch]`, where some rows only fill the batch up.
+are conditions, "lengths" `[batch]` or "seen" `[batch, *event]` where not all of an event is scored
+(see `ar_jax.data.Arrays`), and others that an objective reads; in evaluation "mask" `[batch]`,
+where some rows only fill the batch up.
 """
 
 import math
@@ -143,9 +144,7 @@ def make_eval_step(model: Model) -> Callable[[Any, Batch], jax.Array]:
     """The step (variables, batch) -> -log p(x | y) of the rows of all devices: `[batch]`, nats."""
 
     def eval_step(variables: Any, batch: Batch) -> jax.Array:
-        lengths = batch.get("lengths")
-        given = {} if lengths is None else {"lengths": lengths}
-        log_prob = model.apply(variables, batch["x"], batch.get("y"), **given)
-        return lax.all_gather(-log_prob, "data", tiled=True)
+        nats, _ = MaximumLikelihood()(model, variables, batch, key=None)
+        return lax.all_gather(nats, "data", tiled=True)
 
     return eval_step
