@@ -1,3 +1,6 @@
+import sys
+import time
+import types
 from functools import partial
 
 import pytest
@@ -23,3 +26,26 @@ def test_the_bar_tells_rate_and_time_left_however_slow_the_model(
     shown = capsys.readouterr().out
     for expected in ("140/200", "1.250 bits/dim", rate, left):
         assert expected in shown
+
+
+def test_in_a_notebook_a_line_changes_without_further_packages(monkeypatch):
+    """As IPython's kernel has it: `display` gives a handle, whose content is updated."""
+    shown = []
+    handle = types.SimpleNamespace(update=lambda data, raw: shown.append(data["text/plain"]))
+
+    def display(data, raw, display_id):
+        shown.append(data["text/plain"])
+        return handle
+
+    shell = type("ZMQInteractiveShell", (), {})()
+    module = types.ModuleType("IPython")
+    module.get_ipython = lambda: shell
+    module.display = types.ModuleType("IPython.display")
+    module.display.display = display
+    monkeypatch.setitem(sys.modules, "IPython", module)
+    monkeypatch.setitem(sys.modules, "IPython.display", module.display)
+    clock = iter([0.0, 30.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(clock))
+    with progress_bar(10, 40) as tell:
+        tell(20, "1.250 bits/dim")
+    assert shown == ["10/40", "20/40  1.250 bits/dim  0:01:00 left"]
