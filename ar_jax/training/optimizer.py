@@ -174,6 +174,11 @@ class DirectionalOptimizer(Optimizer):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "schedule", as_schedule(self.schedule))
+        if callable(self.learning_rate):
+            raise ValueError(
+                "learning_rate: expected a number, got a function; give a schedule of optax as "
+                "schedule"
+            )
         above_zero = {"learning_rate": self.learning_rate, "clip_norm": self.clip_norm}
         for name, value in above_zero.items():
             if not value > 0:

@@ -290,6 +290,11 @@ def test_an_optax_schedule_is_taken_as_it_is():
     np.testing.assert_allclose([rate(t) for t in range(9)], [schedule(t) for t in range(9)])
 
 
+def test_a_schedule_in_the_place_of_a_number_is_told_its_own():
+    with pytest.raises(ValueError, match=r"learning_rate: expected a number, .* of optax"):
+        AdamW(learning_rate=cast(Any, optax.cosine_decay_schedule(3e-3, 7)))
+
+
 @pytest.mark.parametrize("wrong", ["adam", AdamW, optax.adam, 1e-3, None])
 def test_what_is_no_optimizer_is_named(wrong):
     with pytest.raises(ValueError, match=r"optimizer: expected one of ar_jax\.training, such as"):
