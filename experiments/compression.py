@@ -32,11 +32,12 @@ from PIL import Image
 
 from ar_jax.checks import check_positive
 from ar_jax.durable import write
-from ar_jax.experiment.codec import compress_files, laid_out, side_by_side
+from ar_jax.experiment.codec import laid_out, side_by_side
 from ar_jax.experiment.command_line import dispatch, parse
 from ar_jax.experiment.folder import arguments_of, check_writable
 from ar_jax.experiment.plots import draw_bars
 from ar_jax.inference.compression import read
+from experiments.codec import compress_files
 from experiments.fashion_transformer import FashionTransformer
 from experiments.mnist_grey import MnistGrey
 from experiments.proteins import Proteins, stream
@@ -202,9 +203,7 @@ def compared(data: HeldOut, folder: Path) -> dict[str, Any]:
     original, packed, back = folder / data.name, folder / "compressed.arj", folder / "back"
     write(original, data.experiment.written(data.values, data.name))
     variables = data.experiment.restore()
-    compressed = compress_files(
-        data.experiment.model, variables, data.experiment, [original], lambda share: None
-    )
+    compressed = compress_files(data.experiment, variables, [original], lambda share: None)
     write(packed, compressed)
     (back / data.name).unlink(missing_ok=True)
     subprocess.run(

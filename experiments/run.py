@@ -26,7 +26,7 @@ from ar_jax.configuration import describe
 from ar_jax.data import EvaluationBatches, EventTransform, Splits, training_batches, unchanged
 from ar_jax.durable import keep_aside, write
 from ar_jax.evaluation import Likelihood, Scores, evaluate, score
-from ar_jax.experiment.codec import compress_files, contents, decompress_files
+from ar_jax.experiment.codec import contents
 from ar_jax.experiment.command_line import asked, dispatch, not_needed, parse
 from ar_jax.experiment.debug import shrunk
 from ar_jax.experiment.folder import (
@@ -48,6 +48,7 @@ from ar_jax.objectives import MaximumLikelihood, Objective
 from ar_jax.training import Checkpoints, Training, fit, init_state, read_metrics, run_lock
 from ar_jax.training.interruption import Interrupted
 from ar_jax.training.parallel import devices
+from experiments.codec import compress_files, decompress_files
 
 
 @dataclasses.dataclass(frozen=True)
@@ -328,7 +329,7 @@ def main(experiment: Experiment, overview: str, name: str = "") -> None:
         with Progress(transient=True) as progress:
             task = progress.add_task("Compressing", total=1.0)
             data = compress_files(
-                config.model, config.restore(), config, options.files,
+                config, config.restore(), options.files,
                 lambda share: progress.update(task, completed=share), options.limit,
             )  # fmt: skip
         check_new(options.to)  # nothing came there meanwhile
@@ -346,7 +347,7 @@ def main(experiment: Experiment, overview: str, name: str = "") -> None:
                 check_new(options.to / name)
             task = progress.add_task("Decompressing", total=1.0)
             files = decompress_files(
-                config.model, config.restore(), config, data,
+                config, config.restore(), data,
                 lambda share: progress.update(task, completed=share), options.limit,
             )  # fmt: skip
             for name, content in files.items():

@@ -11,7 +11,8 @@ from PIL import Image, PngImagePlugin
 from scipy.io import wavfile
 
 from ar_jax.experiment import codec
-from ar_jax.experiment.codec import compress_files, contents, decompress_files
+from ar_jax.experiment.codec import contents
+from experiments.codec import compress_files, decompress_files
 from experiments.fashion_transformer import FashionTransformer
 from experiments.speech_samples import SpeechSamples
 from experiments.text import Text, byte_transformer
@@ -77,10 +78,10 @@ NAMES += [DECOMPOSED, "n" * 255, "é" * 127, "\u202f", "漢\U0001f600", "con", "
 
 @pytest.fixture(scope="module")
 def text():
-    """A model of bytes, whose window is longer than the files, its variables, and the format."""
+    """An experiment on bytes, whose window is longer than the files, and its variables."""
     experiment = Text(model=byte_transformer(layers=1, width=8, window=256))
     variables = jax.jit(experiment.model.init)(jax.random.key(0), np.zeros((1, 512), np.int32))
-    return experiment.model, variables, experiment
+    return experiment, variables
 
 
 def test_short_files_come_back_whatever_their_names(text, tmp_path):
@@ -134,7 +135,7 @@ def test_a_recording_that_holds_more_than_its_samples_is_not_compressed(tmp_path
     path = tmp_path / "a.wav"
     wav(path, np.arange(3, dtype=np.int16), b"LIST\4\0\0\0note")
     with pytest.raises(ValueError, match=r"a\.wav: expected"):
-        compress_files(SpeechSamples().model, {}, SpeechSamples(), [path], silent)
+        compress_files(SpeechSamples(), {}, [path], silent)
 
 
 @pytest.mark.parametrize("kind", ["text", "dpi", "trailing", "jpeg", "animated", "twice"])
@@ -162,7 +163,7 @@ def test_an_image_that_holds_more_than_its_pixels_is_not_compressed(kind, tmp_pa
         image.save(content, "JPEG" if kind == "jpeg" else "PNG", **options)
     path.write_bytes(content.getvalue() + extra)
     with pytest.raises(ValueError, match=r"a\.(png|npy): expected"):
-        compress_files(FashionTransformer().model, {}, FashionTransformer(), [path], silent)
+        compress_files(FashionTransformer(), {}, [path], silent)
 
 
 def test_an_image_is_the_same_however_its_pixels_are_packed():
