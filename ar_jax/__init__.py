@@ -4,7 +4,7 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
-from ar_jax import conditionals, contexts, flows, heads, nn, orderings
+from ar_jax import conditionals, contexts, flows, former_names, heads, nn, orderings
 from ar_jax.decoding import Automaton, Constraint, Guidance, RepetitionPenalty, Sampler, Stop
 from ar_jax.inference.alternatives import top_k_alternatives
 from ar_jax.inference.beam_search import beam_search
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
         training,
     )
     from ar_jax.experiment import load
+
+former_names.install()
 
 __version__ = version("ar_jax")
 
@@ -86,6 +88,11 @@ def __getattr__(name: str) -> Any:
     if name == "load":
         return import_module("ar_jax.experiment").load
     if name in _ON_FIRST_USE:
+        return import_module(f"ar_jax.{name}")
+    if name in former_names.NAMES:
+        former_names.warn(name, former_names.NAMES[name])
+        return globals()[former_names.NAMES[name]]
+    if name in former_names.MODULES:
         return import_module(f"ar_jax.{name}")
     raise AttributeError(f"module 'ar_jax' has no attribute {name!r}")
 

@@ -1,5 +1,8 @@
 """Conditionals: networks whose features at each step depend on the steps before it."""
 
+from typing import Any
+
+from ar_jax import former_names, nn
 from ar_jax.conditionals.base import Conditional, SequenceConditional
 from ar_jax.conditionals.diagonal_bilstm import DiagonalBiLSTM
 from ar_jax.conditionals.fvsbn import FVSBN
@@ -50,3 +53,10 @@ __all__ = [
     "Transformer",
     "WaveNet",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in former_names.LAYERS:
+        former_names.warn(f"conditionals.{name}", f"nn.{name}")
+        return getattr(nn, name)
+    raise AttributeError(f"module 'ar_jax.conditionals' has no attribute {name!r}")
