@@ -11,6 +11,7 @@ import pytest
 
 import ar_jax as ar
 from ar_jax.data import Arrays, Chunks, training_batches
+from ar_jax.objectives import MaskedDiffusion, MaximumLikelihood, RandomMember, RandomOrder
 from ar_jax.training import AdamW, Training, fingerprint
 from ar_jax.training.fingerprint import Fingerprint, describe, differences, surroundings
 
@@ -193,3 +194,27 @@ def test_other_versions_and_machines_are_told_and_recorded(tmp_path, monkeypatch
     assert [start["cores"] for start in starts] == [now["cores"], 999]
     of().write(tmp_path, 0)  # a new run, whose past is none
     assert len(json.loads((tmp_path / "run.json").read_bytes())["starts"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "objective"),
+    [
+        ("AutoregressiveModel", MaximumLikelihood()),
+        ("AnyOrderModel", RandomOrder()),
+        ("OrderAgnosticModel", MaskedDiffusion()),
+        ("Ensemble", RandomMember()),
+    ],
+)
+def test_a_run_of_before_there_were_objectives_goes_on_with_that_of_its_model(
+    tmp_path, kind, objective
+):
+    before = {"model": {"class": kind}, "training": {}, "data": {}, "starts": []}
+    (tmp_path / "run.json").write_text(json.dumps(before))
+
+    def given(objective):
+        return Fingerprint({"class": kind}, {}, {}, describe(objective))
+
+    assert given(objective).check_same(tmp_path) == []
+    other = RandomOrder() if isinstance(objective, MaximumLikelihood) else MaximumLikelihood()
+    with pytest.raises(ValueError, match=rf"objective.*{type(objective).__name__}.* got "):
+        given(other).check_same(tmp_path)
