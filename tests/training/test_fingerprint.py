@@ -209,7 +209,7 @@ def test_a_run_of_before_there_were_objectives_goes_on_with_that_of_its_model(
     tmp_path, kind, objective
 ):
     before = {"model": {"class": kind}, "training": {}, "data": {}, "starts": []}
-    (tmp_path / "run.json").write_text(json.dumps(before))
+    (tmp_path / "run.json").write_text(json.dumps(before), "utf-8")
 
     def given(objective):
         return Fingerprint({"class": kind}, {}, {}, describe(objective))
