@@ -1,5 +1,6 @@
 """Eight simulated devices for every test, small data, and the full product on demand."""
 
+import ctypes
 import gc
 import os
 import signal
@@ -9,6 +10,7 @@ from pathlib import Path
 import jax
 import pytest
 
+from ar_jax.testing.conditionals import _compiled
 from tests.prepared_data import write_prepared
 
 jax.config.update("jax_num_cpu_devices", 8)
@@ -23,7 +25,8 @@ os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK}"
 # Compiled programs are millions of objects that live on: looking through them all is costly.
 gc.set_threshold(50_000, 20, 100)
 
-MAPS = Path("/proc/self/maps")
+STATM, LARGE = Path("/proc/self/statm"), 2.3
+"""Memory of this process on Linux, and how many GiB are many: three workers share a laptop."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,10 +42,18 @@ def _control_c() -> None:
 
 @pytest.fixture(autouse=True)
 def _forget_programs() -> Iterator[None]:
-    """Each compiled program takes some memory maps, of which Linux gives a process 65,530."""
+    """Compiled programs live on: of so many that a worker grows large, all are forgotten."""
     yield
-    if MAPS.exists() and MAPS.read_bytes().count(b"\n") > 30_000:
+    if STATM.exists() and resident() > LARGE:
         jax.clear_caches()
+        _compiled.cache_clear()
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)  # glibc keeps what is freed
+
+
+def resident() -> float:
+    """Memory of this process, in GiB."""
+    return int(STATM.read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**30
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

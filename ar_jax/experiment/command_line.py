@@ -6,7 +6,7 @@ import sys
 import traceback
 import typing
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -68,16 +68,14 @@ def dispatch(
         text = str(error)
         if isinstance(error, OSError) and error.filename is not None:
             text = f"{error.filename}: {error.strerror}"
-        elif not of_ours(raised_in, verbs.values()):
+        elif not any(raised_in.is_relative_to(folder) for folder in OURS):
             raise
         sys.exit("; ".join([f"{program}: {text}", *getattr(error, "__notes__", ())]))
 
 
-def of_ours(file: Path, verbs: Iterable[Verb]) -> bool:
-    """Whether errors of a file are messages: one of ar_jax, or beside the program's verbs."""
-    codes = [getattr(verb, "__code__", None) for verb in verbs]
-    folders = [Path(code.co_filename).parent for code in codes if code]
-    return any(file.is_relative_to(folder) for folder in [Path(ar_jax.__file__).parent, *folders])
+PACKAGE = Path(ar_jax.__file__).parent
+OURS = (PACKAGE, PACKAGE.parent / "experiments")
+"""Where errors are messages: in ar_jax, and in the programs of a clone."""
 
 
 def asked(switch: str, arguments: Sequence[str]) -> bool:
