@@ -20,6 +20,7 @@ from ar_jax.models.order_agnostic import OrderAgnosticModel
 if TYPE_CHECKING:
     from ar_jax import (
         data,
+        datasets,
         evaluation,
         experiment,
         inference,
@@ -52,6 +53,7 @@ __all__ = [
     "conditionals",
     "contexts",
     "data",
+    "datasets",
     "evaluation",
     "experiment",
     "flows",
@@ -78,7 +80,7 @@ __all__ = [
 ]
 
 _ON_FIRST_USE = (
-    "data", "evaluation", "experiment", "inference", "interop", "models", "objectives", "testing",
+    "data", "datasets", "evaluation", "experiment", "inference", "interop", "models", "objectives", "testing",
     "training",
 )  # fmt: skip
 """Packages that are imported when they are first named: Orbax and TFDS take seconds."""

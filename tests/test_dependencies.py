@@ -45,6 +45,7 @@ BELOW = {  # what the files of each part may import of ar_jax, besides themselve
         "orderings",
     },
     "data": {"checks", "durable", "math"},
+    "datasets": {"checks", "data", "durable", "math"},
     "training": {"checks", "configuration", "durable", "models", "objectives"},
     "evaluation": {"checks", "data", "models", "objectives", "training"},
 }

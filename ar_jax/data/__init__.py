@@ -11,7 +11,6 @@ from ar_jax.data.sources import (
     Source,
     Splits,
     contiguous_split,
-    digits,
     shuffled_split,
     split_pieces,
 )
@@ -43,7 +42,6 @@ __all__ = [
     "contiguous_split",
     "continuous_columns",
     "dequantise",
-    "digits",
     "grey_levels",
     "group_fold",
     "mu_law",

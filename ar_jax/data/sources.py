@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sized
 from dataclasses import dataclass, field
-from importlib.resources import files
 from typing import Any, Generic, Protocol, TypeVar
 
 import jax
@@ -245,24 +244,6 @@ def split_pieces(name: str, values: np.ndarray, lengths: np.ndarray) -> list[np.
             f"{min(steps)} on that add up to {sum(steps)}"
         )
     return np.split(values, np.cumsum(steps)[:-1])
-
-
-def digits() -> Splits[Arrays]:
-    """Handwritten digits of 8x8 pixels in 17 grey levels: 1400 / 100 / 297 examples.
-
-    UCI's Optical Recognition of Handwritten Digits (Alpaydin and Kaynak, 1998; CC BY 4.0), shipped
-    with the package. The split was drawn once and does not change.
-
-    Returns:
-      Events int32 `[examples, 8, 8, 1]`, 0 (paper) to 16 (ink), and labels int32 `[examples]`.
-    """
-    with np.load(str(files("ar_jax.data") / "digits.npz")) as arrays:
-        x, y = arrays["images"].astype(np.int32), arrays["labels"].astype(np.int32)
-    return Splits(
-        train=Arrays(x[:1400], y[:1400]),
-        validation=Arrays(x[1400:1500], y[1400:1500]),
-        test=Arrays(x[1500:], y[1500:]),
-    )
 
 
 def stacked(events: list[np.ndarray], names: list[str]) -> np.ndarray:
