@@ -80,8 +80,8 @@ __all__ = [
 ]
 
 _ON_FIRST_USE = (
-    "data", "datasets", "evaluation", "experiment", "inference", "interop", "models", "objectives", "testing",
-    "training",
+    "data", "datasets", "evaluation", "experiment", "inference", "interop", "models", "objectives",
+    "testing", "training",
 )  # fmt: skip
 """Packages that are imported when they are first named: Orbax and TFDS take seconds."""
 

@@ -21,17 +21,15 @@ import jax
 import numpy as np
 
 import ar_jax as ar
-from ar_jax.checks import check_integers, check_positive, check_shape
-from ar_jax.data import Splits, read_npz, split_pieces
+from ar_jax import datasets
+from ar_jax.checks import check_positive
+from ar_jax.datasets.chorales import PITCHES, VOICES
 from ar_jax.experiment.plots import draw_rolls
 from ar_jax.training import AdamW, Training
 from experiments.blocks import by_blocks
 from experiments.run import Experiment, Sample, main
-from experiments.sequences import deal_pieces, windows_of_pieces
 
-WINDOW, VOICES, PITCHES = 64, 4, 128
-BARS = 32
-"""Steps of two bars."""
+WINDOW = 64
 
 
 def chord_gru() -> ar.AutoregressiveModel:
@@ -87,22 +85,8 @@ class Chorales(Experiment):
     sample: ClassVar[Sample] = SampleChorales()
 
     @cached_property
-    def splits(self) -> Splits:
-        path = self.data.path
-        if not path:
-            raise ValueError(
-                "data.path: expected an .npz of chorales, got none: --data.path FILE, filled from "
-                "music21.corpus.chorales.Iterator as --help tells"
-            )
-        arrays = read_npz(path)
-        if missing := {"pitch", "lengths"} - arrays.keys():
-            raise ValueError(f"{path}: expected an array {min(missing)}, got {', '.join(arrays)}")
-        pitch = arrays["pitch"]
-        check_shape(f"{path}, pitch", pitch, ("steps", VOICES))
-        check_integers(f"{path}, pitch", pitch, 0, PITCHES - 1)
-        pieces = split_pieces(f"{path}, lengths", pitch.astype(np.int32), arrays["lengths"])
-        parts = without_doublets(path, deal_pieces(path, pieces))
-        return windows_of_pieces(path, parts, WINDOW, self.debug)
+    def dataset(self) -> datasets.Chorales:
+        return datasets.Chorales(self.data.path, WINDOW)
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
         check_positive(pieces=options.pieces)
@@ -114,43 +98,6 @@ class Chorales(Experiment):
         path = path.with_suffix(".png")
         draw_rolls(path, {"samples": np.asarray(drawn), "data": data})
         return path
-
-
-def without_doublets(path: str, parts: Splits[list[np.ndarray]]) -> Splits[list[np.ndarray]]:
-    """Leaves out pieces that validate or test, and are known from a part or a piece before.
-
-    A piece is known if half of its stretches of two bars, or half of the other's, are the same up
-    to transposition: the collection holds several chorales in two keys, or from two sources.
-
-    Raises:
-      ValueError: when no piece is left to validate or to test.
-    """
-    known, kept = [stretches(piece) for piece in parts.train], []
-    for part in (parts.validation, parts.test):
-        kept.append([])
-        for piece in part:
-            own = stretches(piece)
-            if not any(2 * len(own & other) >= min(len(own), len(other)) > 0 for other in known):
-                kept[-1].append(piece)
-            known.append(own)
-    for name, part in zip(("validation", "test"), kept, strict=True):
-        if not part:
-            raise ValueError(
-                f"{path}: expected pieces in the {name} part that are not those of another part in "
-                "some key, got none; give more pieces"
-            )
-    return Splits(parts.train, *kept)
-
-
-def stretches(piece: np.ndarray) -> set[bytes]:
-    """All stretches of two bars of a piece `[steps, voices]`, whatever their key."""
-    found = set()
-    for bars in np.lib.stride_tricks.sliding_window_view(piece, BARS, axis=0):
-        sounding = bars > 0
-        if sounding.any():
-            lowest = bars[sounding].min()
-            found.add(np.where(sounding, bars - lowest, -1).astype(np.int16).tobytes())
-    return found
 
 
 if __name__ == "__main__":

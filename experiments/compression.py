@@ -31,6 +31,8 @@ import numpy as np
 from PIL import Image
 
 from ar_jax.checks import check_positive
+from ar_jax.datasets.proteins import stream
+from ar_jax.datasets.speech import RATE, to_samples
 from ar_jax.durable import write
 from ar_jax.experiment.codec import laid_out, side_by_side
 from ar_jax.experiment.command_line import dispatch, parse
@@ -40,9 +42,9 @@ from ar_jax.inference.compression import read
 from experiments.codec import compress_files
 from experiments.fashion_transformer import FashionTransformer
 from experiments.mnist_grey import MnistGrey
-from experiments.proteins import Proteins, stream
+from experiments.proteins import Proteins
 from experiments.run import Experiment, configured
-from experiments.speech_samples import RATE, SpeechSamples, samples
+from experiments.speech_samples import SpeechSamples
 from experiments.text import Text
 
 PROGRAM = "python -m experiments.compression"
@@ -180,7 +182,8 @@ def held_out(given: Comparison) -> list[HeldOut]:
                 raw = values.astype(np.uint8).tobytes()
             case SpeechSamples():
                 values, name = config.splits.test.tokens[: given.samples], "speech.wav"
-                raw, codecs = samples(values).tobytes(), flac(samples(values))
+                recording = to_samples(values)
+                raw, codecs = recording.tobytes(), flac(recording)
             case _:
                 values, name = config.splits.test.x[: given.images], "images.npy"
                 raw = values.astype(np.uint8).tobytes()

@@ -10,7 +10,7 @@ posterior runs over a list of names.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import jax
 import numpy as np
 
 import ar_jax as ar
-from ar_jax.data import Arrays, Characters, EvaluationBatches, Splits, digits, prompts
+from ar_jax.data import Arrays, Characters, EvaluationBatches, Splits, prompts
 from ar_jax.evaluation import bayes, correct, log_likelihoods
 from ar_jax.experiment.plots import draw_images
 from experiments.digits import LEVELS, Digits
@@ -48,8 +48,18 @@ class DigitNames(Digits):
     folder: Path = Path("runs/digit_names")
 
     @cached_property
+    def labelled(self) -> Splits[Arrays]:
+        """The images with their labels, in place of names."""
+        return super().splits
+
+    @property
+    def example(self) -> Mapping[str, np.ndarray]:
+        labelled = super().example
+        return {"x": labelled["x"], "y": spelled(WORDS)[labelled["y"]]}
+
+    @cached_property
     def splits(self) -> Splits[Arrays]:
-        return digits().map(lambda part: Arrays(part.x, spelled(WORDS)[part.y]))
+        return self.labelled.map(lambda part: Arrays(part.x, spelled(WORDS)[part.y]))
 
     def scores(self, variables: Any) -> np.ndarray:
         """log p(image | name) of the test images under every name: `[examples, classes]` nats."""
@@ -57,7 +67,7 @@ class DigitNames(Digits):
         return log_likelihoods(self.model, variables, batches, spelled(WORDS))
 
     def figures(self, variables: Any) -> dict[str, Any]:
-        right = correct(np.asarray(bayes(self.scores(variables))), np.asarray(digits().test.y))
+        right = correct(np.asarray(bayes(self.scores(variables))), np.asarray(self.labelled.test.y))
         return Experiment.figures(self, variables) | {"bayes_accuracy": float(right.mean())}
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:

@@ -13,12 +13,13 @@ package.
 import dataclasses
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 import ar_jax as ar
-from ar_jax.data import EvaluationBatches, Splits, digits
+from ar_jax import datasets
+from ar_jax.data import EvaluationBatches
 from ar_jax.evaluation import bayes, correct, log_likelihoods
 from ar_jax.training import AdamW, Training
 from experiments.images import CLASSES, ImageExperiment
@@ -44,11 +45,9 @@ class Digits(ImageExperiment):
     )
     folder: Path = Path("runs/digits")
 
-    levels: ClassVar[int] = LEVELS
-
     @cached_property
-    def splits(self) -> Splits:
-        return digits()
+    def dataset(self) -> datasets.Digits:
+        return datasets.Digits(labels=True)
 
     def figures(self, variables: Any) -> dict[str, Any]:
         batches = EvaluationBatches(self.splits.test, self.batch_size)

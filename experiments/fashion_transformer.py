@@ -15,10 +15,10 @@ Fashion-MNIST (arXiv 1708.07747) as TFDS prepared it.
 """
 
 import dataclasses
-from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
 
+from ar_jax.datasets import FashionMNIST
 from experiments.images import GreyImages
 from experiments.run import main
 
@@ -29,11 +29,9 @@ class FashionTransformer(GreyImages):
 
     folder: Path = Path("runs/fashion_transformer")
 
-    dataset: ClassVar[str] = "fashion_mnist"
-    classes: ClassVar[Sequence[str]] = (
-        "T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag",
-        "boot",
-    )  # fmt: skip
+    @cached_property
+    def dataset(self) -> FashionMNIST:
+        return FashionMNIST(self.class_labels, self.data.dir)
 
 
 if __name__ == "__main__":

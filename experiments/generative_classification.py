@@ -28,7 +28,8 @@ import jax
 import numpy as np
 
 from ar_jax.checks import check_positive
-from ar_jax.data import Arrays, EvaluationBatches, binarise, digits, tfds_images
+from ar_jax.data import Arrays, EvaluationBatches, binarise
+from ar_jax.datasets import BinarisedMNIST
 from ar_jax.durable import write
 from ar_jax.evaluation import (
     Reliability,
@@ -143,7 +144,8 @@ def classification(
     given: Comparison, generative: MnistTransformer, discriminative: MnistClassifier
 ) -> dict[str, Any]:
     """Figures of either classifier, with one binarisation and with several."""
-    grey = tfds_images("mnist", given.data.dir)
+    data = BinarisedMNIST(labels=True, dir=given.data.dir)
+    grey = data.fake_grey() if given.debug else data.grey
     validation, test = first(grey.validation, given.validation), first(grey.test, given.test)
     labels = {"validation": np.asarray(validation.y), "test": np.asarray(test.y)}
 
@@ -252,7 +254,7 @@ def bits_of(model: GreyImages, variables: Any, images: Arrays) -> np.ndarray:
 
 def named(experiment: DigitNames) -> dict[str, Any]:
     """Accuracy among all names, and among two of them on images of these two."""
-    variables, labels = experiment.restore(), np.asarray(digits().test.y)
+    variables, labels = experiment.restore(), np.asarray(experiment.labelled.test.y)
     scores = experiment.scores(variables)
     right = correct(np.asarray(bayes(scores)), labels)
     pairs = {}

@@ -2,7 +2,8 @@
 
 import dataclasses
 import io
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -12,7 +13,8 @@ import numpy as np
 from PIL import Image
 
 import ar_jax as ar
-from ar_jax.data import Arrays, Splits, binarise, grey_levels, read_image, read_npy, tfds_images
+from ar_jax.data import Arrays, grey_levels, read_image, read_npy
+from ar_jax.datasets import MNIST, BinarisedMNIST, Images
 from ar_jax.experiment.command_line import asked
 from ar_jax.experiment.plots import draw_images
 from ar_jax.training import Muon, Training
@@ -47,23 +49,21 @@ class ImageExperiment(Experiment):
 
     sample: ClassVar[Sample] = SampleImages()
     small_sample: ClassVar[Sample] = SampleImages(columns=1)
-    levels: ClassVar[int]
-    classes: ClassVar[Sequence[str]] = "0123456789"
+
+    @cached_property
+    @abstractmethod
+    def dataset(self) -> Images:
+        """What is learned from."""
+
+    @property
+    def levels(self) -> int:
+        """How many levels a channel has."""
+        return self.dataset.levels
 
     @property
     def class_labels(self) -> bool:
         """Whether the model is one of p(image | class)."""
         return isinstance(self.model.context, ar.contexts.ClassLabel)
-
-    def prepared(self, name: str, folder: str) -> Splits[Arrays]:
-        """Images of TFDS, with labels if the model reads them, and few of them for `--debug`."""
-
-        def part(arrays: Arrays) -> Arrays:
-            rows = slice(200 if self.debug else None)
-            labels = arrays.y[rows] if self.class_labels and arrays.y is not None else None
-            return Arrays(arrays.x[rows], labels)
-
-        return tfds_images(name, folder).map(part)
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
         data, ordering, known = self.splits.test, self.model.ordering, self._known(options)
@@ -90,7 +90,7 @@ class ImageExperiment(Experiment):
         path = path.with_suffix(".png")
         shape = (CLASSES, options.columns, *ordering.event)
         grids = {title: np.reshape(images, shape) for title, images in panels.items()}
-        draw_images(path, grids, self.levels, self.classes if self.class_labels else ())
+        draw_images(path, grids, self.levels, self.dataset.class_names if self.class_labels else ())
         return path
 
     def _rows(self, columns: int) -> np.ndarray:
@@ -142,18 +142,9 @@ class BinarisedMnist(ImageExperiment):
     data: Data = Data()
     class_conditional: bool = False
 
-    levels: ClassVar[int] = 2
-    tested_on: ClassVar[str] = "test, one dynamic binarisation"
-    transform = staticmethod(binarise)
-
     @cached_property
-    def splits(self) -> Splits:
-        splits = self.prepared("mnist", self.data.dir)
-        return dataclasses.replace(
-            splits,
-            validation=splits.validation.transformed(binarise, seed=0),
-            test=splits.test.transformed(binarise, seed=1),
-        )
+    def dataset(self) -> Images:
+        return BinarisedMNIST(self.class_labels, self.data.dir)
 
     def preset(self, arguments: Sequence[str]) -> Self:
         config = super().preset(arguments)
@@ -184,9 +175,6 @@ class GreyImages(ImageExperiment):
     )
     data: Data = Data()
 
-    levels: ClassVar[int] = 256
-    dataset: ClassVar[str]  # as TFDS names it
-
     def preset(self, arguments: Sequence[str]) -> Self:
         config = super().preset(arguments)
         if not config.debug:
@@ -196,9 +184,9 @@ class GreyImages(ImageExperiment):
         model = model.clone(conditional=config.model.conditional)
         return dataclasses.replace(config, model=model)
 
-    @property
-    def example(self) -> Mapping[str, np.ndarray]:
-        return {"x": np.zeros((1, 28, 28, 1), np.int32), "y": np.zeros(1, np.int32)}
+    @cached_property
+    def dataset(self) -> Images:
+        return MNIST(self.class_labels, self.data.dir)
 
     def read(self, path: Path) -> np.ndarray:
         """The image of a `.png`, or those of an `.npy` `[n, *event]`, uint8."""
@@ -224,13 +212,6 @@ class GreyImages(ImageExperiment):
 
     def same(self, given: bytes, back: bytes) -> bool:
         return described(given) == described(back)
-
-    @cached_property
-    def splits(self) -> Splits:
-        def integers(arrays: Arrays) -> Arrays:
-            return Arrays(arrays.x.astype(np.int32), arrays.y)
-
-        return self.prepared(self.dataset, self.data.dir).map(integers)
 
 
 def described(content: bytes) -> tuple[Any, ...]:

@@ -21,11 +21,12 @@ import grain
 import numpy as np
 
 import ar_jax as ar
-from ar_jax.data import Arrays, EvaluationBatches, Splits, binarise
+from ar_jax.data import Arrays, EvaluationBatches, Splits
+from ar_jax.datasets import BinarisedMNIST
 from ar_jax.evaluation import correct, log_pmf
 from ar_jax.experiment.plots import draw_images
 from ar_jax.training import Training
-from experiments.images import CLASSES, ImageExperiment
+from experiments.images import CLASSES
 from experiments.mnist_transformer import MnistTransformer
 from experiments.run import Data, Experiment, main
 
@@ -60,14 +61,18 @@ class MnistClassifier(Experiment):
     data: Data = Data()
     folder: Path = Path("runs/mnist_classifier")
 
-    tested_on = MnistTransformer.tested_on
-    transform = staticmethod(binarise)
+    @cached_property
+    def dataset(self) -> BinarisedMNIST:
+        return BinarisedMNIST(labels=True, dir=self.data.dir)
+
+    @property
+    def example(self) -> Mapping[str, np.ndarray]:
+        return _question(super().example)
 
     @cached_property
     def splits(self) -> Splits[Arrays]:
         """Those of the twin; `batches` asks what the images of its training part are."""
-        twin = MnistTransformer().preset(["--class-conditional"])
-        images = dataclasses.replace(twin, data=self.data, debug=self.debug).splits
+        images = super().splits
         return Splits(images.train, questions(images.validation), questions(images.test))
 
     def batches(self) -> grain.MapDataset[Any]:
@@ -90,7 +95,7 @@ class MnistClassifier(Experiment):
         for digit in range(CLASSES):
             alike = np.asarray(shown.y)[taken == digit][:columns]
             page[digit, : len(alike)] = alike
-        draw_images(path, {"test images, taken for": page}, 2, ImageExperiment.classes)
+        draw_images(path, {"test images, taken for": page}, 2, self.dataset.class_names)
         return path
 
 

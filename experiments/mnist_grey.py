@@ -16,7 +16,6 @@ MNIST as TFDS prepared it: the grey levels as they are, where likelihood benchma
 
 import dataclasses
 from pathlib import Path
-from typing import ClassVar
 
 from experiments.images import GreyImages
 from experiments.run import main
@@ -27,8 +26,6 @@ class MnistGrey(GreyImages):
     """Train a transformer on MNIST in grey levels, evaluate it and draw."""
 
     folder: Path = Path("runs/mnist_grey")
-
-    dataset: ClassVar[str] = "mnist"
 
 
 if __name__ == "__main__":

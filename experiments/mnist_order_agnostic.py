@@ -53,10 +53,13 @@ class MnistOrderAgnostic(Infilling):
     folder: Path = Path("runs/mnist_order_agnostic")
 
     objective: ClassVar[Objective] = MaskedDiffusion()
-    tested_on: ClassVar[str] = "first images of test, one dynamic binarisation"
+
+    @property
+    def tested_on(self) -> str:
+        return f"first images of {super().tested_on}"
 
     @cached_property
-    def splits(self) -> Splits:
+    def splits(self) -> Splits[Any]:
         """Few images are held out: each of them costs a pass for each patch."""
         splits, few = super().splits, partial(first, count=self.examples)
         return dataclasses.replace(splits, validation=few(splits.validation), test=few(splits.test))

@@ -32,6 +32,7 @@ import numpy as np
 import ar_jax as ar
 from ar_jax.conditionals import MADE, Transformer
 from ar_jax.data import Arrays, Splits
+from ar_jax.datasets import Dataset, Origin
 from ar_jax.durable import write
 from ar_jax.evaluation import Likelihood
 from ar_jax.experiment.command_line import asked, dispatch, parse
@@ -134,6 +135,26 @@ def spiral() -> np.ndarray:
     return density / density.sum()
 
 
+class SpiralPoints(Dataset):
+    """Points of the spiral as bits, int32 `[7, 2, 1]`."""
+
+    @property
+    def origin(self) -> Origin:
+        return Origin("")
+
+    def load(self) -> Splits[Arrays]:
+        return self.drawn(50_000, 5000, 10_000)
+
+    def fake(self) -> Splits[Arrays]:
+        return self.drawn(40, 40, 40)
+
+    def drawn(self, *sizes: int) -> Splits[Arrays]:
+        """So many points of each part."""
+        rng, truth = np.random.default_rng(0), spiral()
+        cells = (CELLS[rng.choice(len(CELLS), size, p=truth)] for size in sizes)
+        return Splits(*(Arrays(to_bits(each).astype(np.int32)) for each in cells))
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plane(Experiment):
     """Learn a density on the cells of the unit square, bit by bit."""
@@ -141,14 +162,8 @@ class Plane(Experiment):
     sample: ClassVar[Sample] = Sample()
 
     @cached_property
-    def splits(self) -> Splits:
-        sizes = {"train": 50_000, "validation": 5000, "test": 10_000}
-        rng, truth = np.random.default_rng(0), spiral()
-        drawn = {
-            name: Arrays(to_bits(CELLS[rng.choice(len(CELLS), size, p=truth)]).astype(np.int32))
-            for name, size in sizes.items()
-        }
-        return Splits(**drawn)
+    def dataset(self) -> SpiralPoints:
+        return SpiralPoints()
 
     def cell_log_probs(self, variables: Any) -> np.ndarray:
         """Of all cells under the model, `[cells]` nats."""

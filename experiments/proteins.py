@@ -18,14 +18,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
 import ar_jax as ar
-from ar_jax.data import Bytes, Splits, read_fasta
+from ar_jax import datasets
+from ar_jax.data import Splits
 from ar_jax.training import Training
 from experiments.run import Sample, main
 from experiments.shakespeare_transformer import SampleText
-from experiments.text import ByteExperiment, byte_training, byte_transformer
+from experiments.text import WINDOW, ByteExperiment, byte_training, byte_transformer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,39 +59,24 @@ class Proteins(ByteExperiment):
 
     sample: ClassVar[Sample] = SampleText(prompt="M", length=1000)
 
+    by_clusters: ClassVar[bool] = False
+
+    @cached_property
+    def dataset(self) -> datasets.Proteins:
+        for name, path in vars(self.data).items():
+            if not path and not self.debug:
+                raise ValueError(
+                    f"data.{name}: expected a FASTA file, got none: --data.train DB.fasta "
+                    "--data.test QUERY.fasta, of https://github.com/soedinglab/MMseqs2, examples"
+                )
+        return datasets.Proteins(
+            self.data.train, self.data.test, WINDOW, by_clusters=self.by_clusters
+        )
+
     @cached_property
     def sequences(self) -> Splits[list[str]]:
         """Those of each part, each of them once, and in one part only."""
-        known, test = cleaned("train", self.data.train), cleaned("test", self.data.test)
-        if len(known) < 20:
-            raise ValueError(
-                f"{self.data.train}: expected at least 20 sequences, of which a twentieth "
-                f"validates, got {len(known)}"
-            )
-        held_out = len(known) // 20
-        trained = set(known)
-        unseen = [each for each in test if each not in trained]
-        if not unseen:
-            raise ValueError(
-                f"{self.data.test}: expected a sequence that is not in {self.data.train}, got none"
-            )
-        return Splits(known[:-held_out], known[-held_out:], unseen)
-
-    @cached_property
-    def splits(self) -> Splits:
-        return self.windows(self.sequences.map(stream))
-
-
-def cleaned(name: str, path: str) -> list[str]:
-    """The sequences of a FASTA file, each once: in upper case, without the `*` of a stop codon."""
-    if not path:
-        raise ValueError(f"data.{name}: expected a FASTA file, got none")
-    return list(dict.fromkeys(each.upper().removesuffix("*") for _, each in read_fasta(path)))
-
-
-def stream(sequences: list[str]) -> np.ndarray:
-    """Sequences as symbols `[n]`, each with a line end."""
-    return Bytes().encode("".join(f"{sequence}\n" for sequence in sequences))
+        return self.dataset.fake_sequences() if self.debug else self.dataset.sequences
 
 
 if __name__ == "__main__":

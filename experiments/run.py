@@ -23,7 +23,8 @@ from rich.table import Table
 import ar_jax as ar
 from ar_jax.checks import check_positive
 from ar_jax.configuration import describe
-from ar_jax.data import EvaluationBatches, EventTransform, Splits, training_batches, unchanged
+from ar_jax.data import EvaluationBatches, EventTransform, Splits, training_batches
+from ar_jax.datasets import Dataset
 from ar_jax.durable import keep_aside, write
 from ar_jax.evaluation import Likelihood, Scores, evaluate, score
 from ar_jax.experiment.codec import contents
@@ -99,10 +100,8 @@ class Experiment(ABC):
 
     places: ClassVar[tuple[str, ...]] = ("folder",)  # where things lie: no part of what is learned
     objective: ClassVar[Objective] = MaximumLikelihood()
-    tested_on: ClassVar[str] = "test"
     sample: ClassVar[Sample] = Sample()  # the defaults of drawing
     small_sample: ClassVar[Sample]  # what --debug draws; else the same
-    transform: ClassVar[EventTransform] = staticmethod(unchanged)  # of training events
     streams: ClassVar[bool] = False  # whether a file is a sequence of any length, or else events
 
     def __post_init__(self) -> None:
@@ -110,8 +109,23 @@ class Experiment(ABC):
 
     @cached_property
     @abstractmethod
-    def splits(self) -> Splits:
-        """The data."""
+    def dataset(self) -> Dataset:
+        """What is learned from."""
+
+    @cached_property
+    def splits(self) -> Splits[Any]:
+        """The data, which --debug makes up."""
+        return self.dataset.fake() if self.debug else self.dataset.splits
+
+    @property
+    def tested_on(self) -> str:
+        """What a figure of the test split is of."""
+        return "generated data" if self.debug else self.dataset.test_label
+
+    @property
+    def transform(self) -> EventTransform:
+        """Of training events, in every epoch."""
+        return self.dataset.transform
 
     @abstractmethod
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
@@ -136,7 +150,7 @@ class Experiment(ABC):
     @property
     def example(self) -> Mapping[str, np.ndarray]:
         """A batch of one event, of the shapes that the model takes."""
-        return self.splits.validation.batch(np.arange(1))
+        return self.dataset.example
 
     def preset(self, arguments: Sequence[str]) -> Self:
         """These defaults, as switches among the arguments change them all at once."""

@@ -8,58 +8,7 @@ import numpy as np
 
 import ar_jax as ar
 from ar_jax.checks import check_positive
-from ar_jax.data import Chunks, Splits, shuffled_split
 from ar_jax.decoding import Processor, lengths
-
-
-def deal_pieces(path: str, pieces: Sequence[np.ndarray]) -> Splits[list[np.ndarray]]:
-    """A tenth of the pieces validates, a tenth tests, chosen once; the others train.
-
-    Args:
-      path: where the pieces come from, for the error.
-      pieces: `[steps, ...]` each.
-
-    Raises:
-      ValueError: when there are fewer than 10 pieces.
-    """
-    tenth = len(pieces) // 10
-    if not tenth:
-        raise ValueError(
-            f"{path}: expected at least 10 pieces, of which one validates and one tests, got "
-            f"{len(pieces)}"
-        )
-    rows = shuffled_split(len(pieces), validation=tenth, test=tenth)
-    return rows.map(lambda part: [pieces[row] for row in part])
-
-
-def windows_of_pieces(
-    path: str, parts: Splits[list[np.ndarray]], window: int, debug: bool = False
-) -> Splits[Chunks]:
-    """Windows that run on from one piece into the next, and in training begin anywhere.
-
-    Args:
-      path: where the pieces come from, for the error.
-      parts: pieces `[steps, ...]`.
-      window: steps of an event.
-      debug: keep 20 windows of each part.
-
-    Raises:
-      ValueError: when a part has less than a window.
-    """
-    end = 20 * window if debug else None
-    chained = parts.map(lambda pieces: np.concatenate(pieces)[:end])
-    for name, part in vars(chained).items():
-        if len(part) < window:
-            raise ValueError(
-                f"{path}: expected at least {window} steps, one window, in the {name} part, got "
-                f"{len(part)}; give more or longer pieces"
-            )
-    ends = parts.map(lambda pieces: tuple(np.cumsum([len(piece) for piece in pieces]).tolist()))
-    return Splits(
-        Chunks(chained.train, window),
-        Chunks(chained.validation, window, stride=window, ends=ends.validation),
-        Chunks(chained.test, window, stride=window, ends=ends.test),
-    )
 
 
 def continue_sequence(

@@ -25,7 +25,7 @@ import jax
 import numpy as np
 
 import ar_jax as ar
-from ar_jax.data import Characters, Chunks, Splits, tfds_text
+from ar_jax.datasets import TinyShakespeare
 from ar_jax.decoding import Processor
 from ar_jax.durable import write
 from ar_jax.inference.regular_expressions import regular_expression
@@ -34,8 +34,6 @@ from experiments.run import Data, Experiment, Sample, main
 from experiments.sequences import continue_sequence, until
 
 WINDOW, SYMBOLS = 64, 65
-HELD_OUT = slice(905_500, 965_500)
-"""Characters of the end of Measure for Measure."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,73 +85,39 @@ class Shakespeare(Experiment):
     folder: Path = Path("runs/shakespeare_transformer")
     data: Data = Data()
 
-    tested_on: ClassVar[str] = "validation and test, as nanoGPT validates; chose the checkpoint"
     sample: ClassVar[Sample] = SampleText()
     small_sample: ClassVar[Sample] = SampleText(length=100)
 
     @cached_property
-    def _text(self) -> Splits[str]:
-        return tfds_text("tiny_shakespeare", self.data.dir)
-
-    @cached_property
-    def _characters(self) -> Characters:
-        return Characters.of(self._text.train + self._text.validation + self._text.test)
-
-    @cached_property
-    def splits(self) -> Splits:
-        train, held_out = self.parts
-        return Splits(
-            self.anywhere(train), self.side_by_side(held_out), self.side_by_side(held_out)
-        )
-
-    @property
-    def parts(self) -> tuple[np.ndarray, np.ndarray]:
-        """The characters that train, and nanoGPT's held-out tenth."""
-        size = 2000 if self.debug else None
-        train, held_out = (
-            self._characters.encode(text[:size])
-            for text in (self._text.train, self._text.validation + self._text.test)
-        )
-        return train, held_out
-
-    @property
-    def window(self) -> int:
-        """Characters of an event."""
-        return self.model.ordering.length
-
-    def anywhere(self, characters: np.ndarray) -> Chunks:
-        """Windows that begin anywhere, to train."""
-        return Chunks(characters, self.window, preceding=1)
-
-    def side_by_side(self, characters: np.ndarray) -> Chunks:
-        """Windows of which each character is scored once."""
-        return Chunks(characters, self.window, stride=self.window, preceding=1)
+    def dataset(self) -> TinyShakespeare:
+        return TinyShakespeare(self.model.ordering.length, "nanogpt", self.data.dir)
 
     def figures(self, variables: Any) -> dict[str, Any]:
         figures = super().figures(variables)
-        return figures | {"nats_per_character": figures["likelihood"].nats / self.window}
+        return figures | {"nats_per_character": figures["likelihood"].nats / self.dataset.window}
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
-        known, key = self._characters.encode(options.prompt), jax.random.key(options.seed)
+        known, key = self.dataset.tokenizer.encode(options.prompt), jax.random.key(options.seed)
         processors: list[Processor] = [ar.RepetitionPenalty(options.repetition_penalty)]
         length = options.length
         if options.pattern:
-            processors.append(regular_expression(options.pattern, self._characters.symbols))
+            processors.append(regular_expression(options.pattern, self.dataset.tokenizer.symbols))
             # All that one window has room for.
-            length = self.window - min(self.window // 2, len(known) - 1)
+            window = self.dataset.window
+            length = window - min(window // 2, len(known) - 1)
         for stop in options.stop:
-            self._characters.encode(stop)  # tells of characters that cannot occur
+            self.dataset.tokenizer.encode(stop)  # tells of characters that cannot occur
         drawn = continue_sequence(
             self.model, variables, key, known, length, options.sampler, processors
         )
-        text = self._characters.decode(drawn[len(known) :])
+        text = self.dataset.tokenizer.decode(drawn[len(known) :])
         shown = options.prompt + "".join(until([text], options.stop))
-        return self.write(path, self._characters.encode(shown))
+        return self.write(path, self.dataset.tokenizer.encode(shown))
 
     def write(self, path: Path, symbols: np.ndarray) -> Path:
         """Writes symbols `[n]` as a text file, whose path it returns."""
         path = path.with_suffix(".txt")
-        write(path, self._characters.decode(symbols) + "\n")
+        write(path, self.dataset.tokenizer.decode(symbols) + "\n")
         return path
 
 
@@ -164,15 +128,9 @@ class UnseenShakespeare(Shakespeare):
     The checkpoint is chosen by 60,000 characters before it, which do not train.
     """
 
-    tested_on: ClassVar[str] = "nanoGPT's validation part, which chose no checkpoint"
-
     @cached_property
-    def splits(self) -> Splits[Chunks]:
-        train, test = self.parts
-        held_out = slice(500, 1500) if self.debug else HELD_OUT
-        others = np.concatenate([train[: held_out.start], train[held_out.stop :]])
-        parts = self.anywhere(others), self.side_by_side(train[held_out])
-        return Splits(*parts, test=self.side_by_side(test))
+    def dataset(self) -> TinyShakespeare:
+        return TinyShakespeare(self.model.ordering.length, "unseen", self.data.dir)
 
 
 if __name__ == "__main__":

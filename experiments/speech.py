@@ -22,16 +22,15 @@ import numpy as np
 from scipy.io import wavfile
 
 import ar_jax as ar
-from ar_jax.data import Splits, mu_law, mu_law_inverse, read_recordings, read_wav
+from ar_jax import datasets
+from ar_jax.data import mu_law, mu_law_inverse, read_wav
+from ar_jax.datasets.speech import RATE
 from ar_jax.training import AdamW, Training
 from experiments.blocks import by_blocks
 from experiments.run import Experiment, Sample, main
-from experiments.sequences import continue_sequence, deal_pieces, windows_of_pieces
+from experiments.sequences import continue_sequence
 
-RATE, WINDOW, BLOCK = 8000, 2048, 16
-ADDRESS = (
-    "https://downloads.asterisk.org/pub/telephony/sounds/asterisk-core-sounds-en-wav-current.tar.gz"
-)
+WINDOW, BLOCK = 2048, 16
 
 
 def block_transformer() -> ar.AutoregressiveModel:
@@ -90,16 +89,8 @@ class Speech(Experiment):
     small_sample: ClassVar[Sample] = SampleSpeech(seconds=0.1)
 
     @cached_property
-    def splits(self) -> Splits:
-        if not self.data.path:
-            raise ValueError(
-                "data.path: expected a folder of recordings or an .npz file, got none: --data.path "
-                f"FOLDER, e.g. of {ADDRESS}, unpacked"
-            )
-        recordings = read_recordings(self.data.path, RATE).values()
-        codes = [mu_law(recording).astype(np.int32) for recording in recordings]
-        parts = deal_pieces(self.data.path, codes)
-        return windows_of_pieces(self.data.path, parts, WINDOW, self.debug)
+    def dataset(self) -> datasets.Speech:
+        return datasets.Speech(self.data.path, WINDOW)
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
         silence = np.zeros(BLOCK, np.int16)

@@ -16,7 +16,6 @@ knows of a length, so that what was trained on windows codes recordings of any l
 
 import dataclasses
 import io
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -26,13 +25,14 @@ import numpy as np
 from scipy.io import wavfile
 
 import ar_jax as ar
-from ar_jax.data import Splits, read_recordings, read_wav
+from ar_jax import datasets
+from ar_jax.data import read_wav
+from ar_jax.datasets.speech import BASE, RATE, to_digits, to_samples
 from ar_jax.training import AdamW, Cosine, Training
 from experiments.run import Experiment, Sample, main
-from experiments.sequences import deal_pieces, windows_of_pieces
-from experiments.speech import ADDRESS, RATE, Recordings, SampleSpeech
+from experiments.speech import Recordings, SampleSpeech
 
-WINDOW, BASE = 2048, 256
+WINDOW = 2048
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -67,26 +67,15 @@ class SpeechSamples(Experiment):
     small_sample: ClassVar[Sample] = SampleSpeech(seconds=0.02)
 
     @cached_property
-    def splits(self) -> Splits:
-        if not self.data.path:
-            raise ValueError(
-                "data.path: expected a folder of recordings or an .npz file, got none: --data.path "
-                f"FOLDER, e.g. of {ADDRESS}, unpacked"
-            )
-        recordings = read_recordings(self.data.path, RATE).values()
-        parts = deal_pieces(self.data.path, [digits(each) for each in recordings])
-        return windows_of_pieces(self.data.path, parts, WINDOW, self.debug)
-
-    @property
-    def example(self) -> Mapping[str, np.ndarray]:
-        return {"x": np.zeros((1, WINDOW, 2), np.int32)}
+    def dataset(self) -> datasets.Speech:
+        return datasets.Speech(self.data.path, WINDOW, "digits")
 
     def read(self, path: Path) -> np.ndarray:
-        return digits(read_wav(path, RATE))
+        return to_digits(read_wav(path, RATE))
 
     def written(self, values: np.ndarray, name: str) -> bytes:
         file = io.BytesIO()
-        wavfile.write(file, RATE, samples(values))
+        wavfile.write(file, RATE, to_samples(values))
         return file.getvalue()
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
@@ -94,21 +83,11 @@ class SpeechSamples(Experiment):
         model = ar.with_length(self.model, variables, len(start) + round(options.seconds * RATE))
         drawn = ar.sample(
             model, variables, jax.random.key(options.seed), batch_size=1,
-            sampler=options.sampler, prefix=digits(start)[None],
+            sampler=options.sampler, prefix=to_digits(start)[None],
         )  # fmt: skip
         path = path.with_suffix(".wav")
-        wavfile.write(path, RATE, samples(np.asarray(drawn)[0]))
+        wavfile.write(path, RATE, to_samples(np.asarray(drawn)[0]))
         return path
-
-
-def digits(recording: np.ndarray) -> np.ndarray:
-    """int16 `[n]` -> int32 `[n, 2]`: levels from 0 on, in two digits."""
-    return np.stack(np.divmod(recording.astype(np.int32) + BASE**2 // 2, BASE), axis=-1)
-
-
-def samples(digits: np.ndarray) -> np.ndarray:
-    """The inverse of `digits`."""
-    return (digits @ np.array([BASE, 1]) - BASE**2 // 2).astype(np.int16)
 
 
 if __name__ == "__main__":

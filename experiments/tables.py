@@ -41,6 +41,7 @@ from ar_jax.checks import check_positive
 from ar_jax.conditionals import MADE
 from ar_jax.configuration import describe
 from ar_jax.data import Arrays, EvaluationBatches, Splits
+from ar_jax.datasets.tables import DealtTable
 from ar_jax.durable import write
 from ar_jax.experiment.command_line import asked, dispatch, parse
 from ar_jax.experiment.folder import check_writable, to_json
@@ -53,12 +54,12 @@ from experiments.run import Experiment, Sample, carry_out, main
 from experiments.table_data import (
     FOLDS,
     NATS,
-    Fold,
     Loads,
     TableName,
+    dataset,
     imported,
+    judge,
     mean_and_error,
-    read_table,
 )
 from experiments.zoo import described
 
@@ -96,13 +97,12 @@ class Density(Experiment):
     sample: ClassVar[Sample] = SampleRows()
 
     @cached_property
-    def dealt(self) -> Fold:
-        """The table, dealt out and standardised."""
-        return read_table(self.table, self.data).fold(self.fold)
+    def dataset(self) -> DealtTable:
+        return dataset(self.table, self.fold, self.data)
 
     @cached_property
-    def splits(self) -> Splits:
-        return self.dealt.parts.map(lambda part: Arrays(part.astype(np.float32)))
+    def splits(self) -> Splits[Arrays]:
+        return self.dataset.splits  # with --debug, too: they are small
 
     def figures(self, variables: Any) -> dict[str, Any]:
         score = jax.jit(self.model.apply)
@@ -111,7 +111,7 @@ class Density(Experiment):
                 np.asarray(score(variables, batch["x"]), float)[batch["mask"]]
                 for batch in EvaluationBatches(self.splits.test, self.batch_size)
             ]
-        return self.dealt.judge(np.concatenate(log_prob), self.folder)
+        return judge(self.dataset.dealt, np.concatenate(log_prob), self.folder)
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
         check_positive(rows=options.rows)
@@ -119,9 +119,10 @@ class Density(Experiment):
             self.model, variables, jax.random.key(options.seed), batch_size=options.rows,
             sampler=options.sampler,
         )  # fmt: skip
-        rows = np.asarray(drawn) * self.dealt.deviation + self.dealt.mean
+        dealt = self.dataset.dealt
+        rows = np.asarray(drawn) * dealt.deviation + dealt.mean
         path = path.with_suffix(".csv")
-        header = ",".join(self.dealt.columns)
+        header = ",".join(dealt.columns)
         np.savetxt(path, rows, "%.6g", delimiter=",", header=header, comments="")
         return path
 
@@ -152,7 +153,7 @@ class ScikitMixture:
         """Fits, and writes the run folder."""
         self.folder.mkdir(parents=True, exist_ok=True)
         write(self.folder / "config.json", to_json(self))
-        dealt = read_table(self.table, self.data).fold(self.fold)
+        dealt = dataset(self.table, self.fold, self.data).dealt
         start = time.process_time()
         model, columns = self.fit(dealt.parts), len(dealt.columns)
         results = {
@@ -161,7 +162,7 @@ class ScikitMixture:
             "floor": model.reg_covar,
             "parameters": model.n_components * (1 + columns + columns * (columns + 1) // 2) - 1,
             "training_cpu_seconds": time.process_time() - start,
-            **dealt.judge(model.score_samples(dealt.parts.test), self.folder),
+            **judge(dealt, model.score_samples(dealt.parts.test), self.folder),
         }
         written = {name: describe(value) for name, value in results.items()}
         write(self.folder / "results.json", json.dumps(written, indent=2) + "\n")
@@ -299,7 +300,7 @@ def train(arguments: list[str]) -> None:
     """Fits what is not fitted yet, and renders the page."""
     tables = configure(arguments, PROGRAM)
     for table in tables.tables:  # what is missing is told before anything is fitted
-        read_table(table, Loads(tables.electricity))
+        _ = dataset(table, 0, Loads(tables.electricity)).dealt
     check_writable(tables.folder)
     for table in tables.tables:
         for fold in range(1 if tables.debug else FOLDS[table]):

@@ -13,7 +13,6 @@ streams of any length.
 """
 
 import dataclasses
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,7 +21,8 @@ import jax
 import numpy as np
 
 import ar_jax as ar
-from ar_jax.data import Bytes, Chunks, Splits, contiguous_split, read_text
+from ar_jax import datasets
+from ar_jax.data import Bytes
 from ar_jax.durable import write
 from ar_jax.experiment.folder import read_bytes
 from ar_jax.training import AdamW, Cosine, Training
@@ -30,7 +30,7 @@ from experiments.run import Experiment, Sample, main
 from experiments.sequences import continue_sequence
 from experiments.shakespeare_transformer import SampleText
 
-WINDOW, HELD_OUT = 512, 100_000
+WINDOW = 512
 
 
 def byte_transformer(layers: int, width: int, window: int) -> ar.AutoregressiveModel:
@@ -86,19 +86,6 @@ class ByteExperiment(Experiment):
     streams: ClassVar[bool] = True
     sample: ClassVar[Sample] = SampleText()
 
-    def windows(self, parts: Splits[np.ndarray]) -> Splits[Chunks]:
-        """Windows that begin anywhere, to train; side by side, to be scored."""
-        end = 20 * WINDOW if self.debug else None
-        return Splits(
-            Chunks(parts.train[:end], WINDOW),
-            Chunks(parts.validation[:end], WINDOW, stride=WINDOW),
-            Chunks(parts.test[:end], WINDOW, stride=WINDOW),
-        )
-
-    @property
-    def example(self) -> Mapping[str, np.ndarray]:
-        return {"x": np.zeros((1, WINDOW), np.int32)}
-
     def read(self, path: Path) -> np.ndarray:
         return np.frombuffer(read_bytes(path), np.uint8).astype(np.int32)
 
@@ -131,18 +118,8 @@ class Text(ByteExperiment):
     data: TextFile = TextFile()
 
     @cached_property
-    def splits(self) -> Splits:
-        if not self.data.path:
-            raise ValueError("data.path: expected a text, got none: --data.path FILE, in UTF-8")
-        symbols = Bytes().encode(read_text(self.data.path))
-        if len(symbols) < 10 * WINDOW:
-            raise ValueError(
-                f"{self.data.path}: expected at least {10 * WINDOW:,} bytes, of which a tenth "
-                f"validates and a tenth tests in windows of {WINDOW}, got {len(symbols):,}; give a "
-                "longer text"
-            )
-        held_out = min(HELD_OUT, len(symbols) // 10)
-        return self.windows(contiguous_split(symbols, validation=held_out, test=held_out))
+    def dataset(self) -> datasets.Text:
+        return datasets.Text(self.data.path, WINDOW)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from array_record.python.array_record_module import ArrayRecordWriter
 from PIL import Image
 from tensorflow_datasets.proto import tf_example_pb2
 
-from ar_jax.data import digits
+from ar_jax.datasets import Digits
 
 FEATURES = "tensorflow_datasets.core.features"
 SHAKESPEARE = "\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -17,7 +17,7 @@ SHAKESPEARE = "\n !$&',-.3:;?ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxy
 
 def write_prepared(folder: Path) -> None:
     """mnist, fashion_mnist and tiny_shakespeare, of the true shapes and symbols but small."""
-    small = digits()
+    small = Digits(labels=True)
     large = [  # 8 x 8 in levels 0 ... 16 to 28 x 28 in 0 ... 240
         np.pad(np.kron(x[..., 0] * 15, np.ones((3, 3))), 2).astype(np.uint8)[..., None]
         for x in small.test.x[:200]

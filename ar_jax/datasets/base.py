@@ -50,6 +50,9 @@ class Origin:
     licence: str = ""
     files: tuple[File, ...] = ()
 
+    def __str__(self) -> str:
+        return ": ".join(filter(None, [self.address, self.get]))
+
 
 @dataclasses.dataclass(frozen=True)
 class Dataset(ABC):
@@ -80,7 +83,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def fake(self) -> Splits[Any]:
-        """A few dozen made-up examples, of the shapes and dtypes of the true ones: reads nothing."""
+        """Made-up examples of the true shapes and dtypes, few of them; reads nothing."""
 
     def transform(self, x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Augments the events `[batch, *event]` of a training batch, anew in every epoch.
@@ -110,7 +113,7 @@ class Dataset(ABC):
         try:
             return self.load()
         except FileNotFoundError as error:
-            raise FileNotFoundError(f"{error}. {self.origin.address}: {self.origin.get}") from error
+            raise FileNotFoundError(f"{error}. {self.origin}") from error
 
     @property
     def train(self) -> Any:

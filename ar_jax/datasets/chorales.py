@@ -32,10 +32,9 @@ class Chorales(Dataset):
 
     @property
     def origin(self) -> Origin:
-        return Origin(
-            "https://github.com/cuthbertLab/music21",
-            "--data.path FILE, filled from music21.corpus.chorales.Iterator as --help tells",
-        )
+        address = "https://github.com/cuthbertLab/music21"
+        get = "--data.path FILE, filled from music21.corpus.chorales.Iterator as --help tells"
+        return Origin(address, f"{get} ({address})")
 
     def load(self) -> Splits[Chunks]:
         path = self.path

@@ -39,8 +39,8 @@ class Images(Dataset):
         return parts.map(lambda part: Arrays(part.x, part.y if self.labels else None))
 
     def random(self, levels: int, dtype: type[np.integer]) -> Splits[Arrays]:
-        """Made-up images `[40, *event]` of each part, four of each class."""
-        shape, y = (3, 40, *self.event), np.arange(40, dtype=np.int32) % 10
+        """Made-up images `[100, *event]` of each part, ten of each class."""
+        shape, y = (3, 100, *self.event), np.arange(100, dtype=np.int32) % 10
         x = np.random.default_rng(0).integers(0, levels, shape, dtype)
         return self.labelled(Splits(*(Arrays(part, y) for part in x)))
 

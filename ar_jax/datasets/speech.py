@@ -7,7 +7,7 @@ import numpy as np
 
 from ar_jax.data import Chunks, Splits, mu_law, read_recordings
 from ar_jax.datasets.base import Dataset, Origin, place
-from ar_jax.datasets.windows import deal_pieces, random_windows, windows_of_pieces
+from ar_jax.datasets.windows import deal_pieces, windows, windows_of_pieces
 
 RATE = 8000
 """Samples per second."""
@@ -48,14 +48,15 @@ class Speech(Dataset):
         if not self.path:
             raise self.missing("path", "a folder of recordings or an .npz file")
         recordings = read_recordings(self.path, RATE).values()
-        coded = [
-            mu_law(each).astype(np.int32) if self.code == "mu_law" else to_digits(each)
-            for each in recordings
-        ]
+        coded = [self._coded(each) for each in recordings]
         return windows_of_pieces(self.path, deal_pieces(self.path, coded), self.window)
 
     def fake(self) -> Splits[Chunks]:
-        return random_windows(256, self.window, () if self.code == "mu_law" else (2,))
+        noise = 3000 * np.random.default_rng(0).standard_normal((3, 20 * self.window))
+        return windows(Splits(*map(self._coded, noise.astype(np.int16))), self.window)
+
+    def _coded(self, recording: np.ndarray) -> np.ndarray:
+        return mu_law(recording).astype(np.int32) if self.code == "mu_law" else to_digits(recording)
 
 
 def to_digits(recording: np.ndarray) -> np.ndarray:

@@ -30,7 +30,8 @@ from torch.nn import functional
 from ar_jax.checks import check_positive
 from ar_jax.conditionals import MADE, NADE, PixelCNN
 from ar_jax.configuration import describe
-from ar_jax.data import Arrays, EvaluationBatches, binarise, tfds_images, training_batches
+from ar_jax.data import Arrays, EvaluationBatches, binarise, training_batches
+from ar_jax.datasets import BinarisedMNIST
 from ar_jax.durable import write
 from ar_jax.evaluation import evaluate
 from ar_jax.experiment.command_line import asked, dispatch, parse
@@ -223,7 +224,7 @@ class Curves:
 
     def learn(self, name: Name) -> dict[str, Any]:
         """Both curves of a model: points of training, and validation after each epoch."""
-        grey = tfds_images("mnist", self.data.dir).map(
+        grey = BinarisedMNIST(dir=self.data.dir).grey.map(
             lambda part: Arrays(part.x[: 100 if self.debug else None])
         )
         batches: Any = training_batches(grey.train, self.batch_size, seed=0, transform=binarise)

@@ -2,11 +2,10 @@
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Literal
 
-from ar_jax.evaluation import Likelihood, Scores
+from ar_jax.evaluation import Likelihood
 from experiments.run import Experiment
 
 Unit = Literal[
@@ -97,21 +96,3 @@ class Benchmark:
     def higher_is_better(self) -> bool:
         """Whether figures are log-likelihoods, rather than their negatives."""
         return self.unit.startswith("log-likelihood")
-
-
-@contextmanager
-def known_of(data: str) -> Iterator[None]:
-    """Adds what is known of a data set to the error that says that it is not there."""
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise FileNotFoundError(f"{error}. {data}") from error
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class MadeUp(Experiment):
-    """An experiment whose data --debug generates, in the shape of the true one: figures say so."""
-
-    def likelihood(self, scores: Scores) -> Likelihood:
-        found = super().likelihood(scores)
-        return dataclasses.replace(found, split="generated data") if self.debug else found

@@ -16,38 +16,40 @@ import dataclasses
 import math
 from functools import cached_property
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 import ar_jax as ar
 from ar_jax import conditionals
-from ar_jax.data import Arrays, EvaluationBatches, Splits, binarise, tfds_images, unchanged
+from ar_jax.data import EvaluationBatches, binarise
+from ar_jax.datasets import BinarisedMNIST, StaticBinarisedMNIST
 from ar_jax.evaluation import Scores, score
 from ar_jax.training import Adam, Exponential, Muon, Training
 from ar_jax.training.optimizer import Optimizer
 from experiments.blocks import by_blocks
 from experiments.images import BinarisedMnist
-from experiments.recipes.base import NOT_TIMED, Benchmark, MadeUp, Published, Recipe, known_of
+from experiments.recipes.base import NOT_TIMED, Benchmark, Published, Recipe
 
 SHAPE, DRAWS = (28, 28, 1), 5
-
-LAROCHELLE = (
-    "Its address, www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist, is reported "
-    "missing (github.com/jaanaltosaar/variational-autoencoder/issues/31)"
-)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DynamicMnist(BinarisedMnist):
     """MNIST, binarised anew in each epoch, and five times to be scored."""
 
-    tested_on: ClassVar[str] = f"test, mean over {DRAWS} fixed binarisations"
+    @cached_property
+    def dataset(self) -> BinarisedMNIST:
+        return BinarisedMNIST(self.class_labels, self.data.dir)
+
+    @property
+    def tested_on(self) -> str:
+        return super().tested_on if self.debug else f"test, mean over {DRAWS} fixed binarisations"
 
     def test_scores(self, variables: Any) -> Scores:
         """Of each image the mean over the draws of its bits."""
-        grey = self.prepared("mnist", self.data.dir).test
-        draws = [grey.transformed(binarise, seed=seed) for seed in range(1, 1 + DRAWS)]
+        grey = self.dataset.fake_grey() if self.debug else self.dataset.grey
+        draws = [grey.test.transformed(binarise, seed=seed) for seed in range(1, 1 + DRAWS)]
         scores = [
             score(self.model, variables, EvaluationBatches(x, self.batch_size)) for x in draws
         ]
@@ -56,20 +58,12 @@ class DynamicMnist(BinarisedMnist):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class StaticMnist(MadeUp, BinarisedMnist):
-    """MNIST in Larochelle's binarisation; --debug makes bits up."""
-
-    tested_on: ClassVar[str] = "test, Larochelle's binarisation"
-    transform = staticmethod(unchanged)
+class StaticMnist(BinarisedMnist):
+    """MNIST in Larochelle's binarisation."""
 
     @cached_property
-    def splits(self) -> Splits[Arrays]:
-        if self.debug:
-            bits = np.random.default_rng(0).integers(0, 2, (600, *SHAPE))
-            return Splits(*(Arrays(part.astype(np.int32)) for part in np.split(bits, 3)))
-        with known_of(LAROCHELLE):
-            fixed = tfds_images("binarized_mnist", self.data.dir, validation=0)
-        return fixed.map(lambda part: Arrays(part.x.astype(np.int32)))
+    def dataset(self) -> StaticBinarisedMNIST:
+        return StaticBinarisedMNIST(self.class_labels, self.data.dir)
 
 
 IMAGES = {StaticMnist: 50_000, DynamicMnist: 55_000}

@@ -18,18 +18,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import numpy as np
-
 import ar_jax as ar
 from ar_jax import conditionals, nn
-from ar_jax.data import Chunks, Splits, contiguous_split
+from ar_jax.datasets import Enwik8, Text8
 from ar_jax.training import AdamW, Cosine, Training
-from experiments.recipes.base import NOT_TIMED, Benchmark, MadeUp, Recipe
+from experiments.recipes.base import NOT_TIMED, Benchmark, Recipe
 from experiments.shakespeare_transformer import SampleText
 from experiments.text import ByteExperiment
 
-WINDOW, HELD_OUT, CHARACTERS = 512, 5_000_000, 100_000_000
-ADDRESS = "http://mattmahoney.net/dc"
+WINDOW = 512
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +44,8 @@ class Unpacked:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Wikipedia(MadeUp, ByteExperiment):
-    """Characters of Wikipedia; --debug makes some up.
+class Wikipedia(ByteExperiment):
+    """Characters of Wikipedia.
 
     Attributes:
       name: of the text.
@@ -62,22 +59,8 @@ class Wikipedia(MadeUp, ByteExperiment):
     small_sample: ClassVar[SampleText] = SampleText(prompt=" ", length=20)
 
     @cached_property
-    def splits(self) -> Splits[Chunks]:
-        if self.debug:
-            made_up = np.random.default_rng(0).integers(97, 123, 30 * WINDOW, np.int32)
-            return self.windows(contiguous_split(made_up, 2 * WINDOW, 2 * WINDOW))
-        if not self.data.path:
-            raise ValueError(
-                f"data.path: expected {self.name}, got none: --data.path FILE, which is "
-                f"{ADDRESS}/{self.name}.zip, unpacked"
-            )
-        text = self.read(Path(self.data.path))
-        if len(text) != CHARACTERS:
-            raise ValueError(
-                f"{self.data.path}: expected the {CHARACTERS:,} characters of {self.name}, "
-                f"got {len(text):,}"
-            )
-        return self.windows(contiguous_split(text, HELD_OUT, HELD_OUT))
+    def dataset(self) -> Text8:
+        return {"text8": Text8, "enwik8": Enwik8}[self.name](self.data.path, WINDOW)
 
 
 def characters(

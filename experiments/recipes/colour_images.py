@@ -20,19 +20,13 @@ import numpy as np
 
 import ar_jax as ar
 from ar_jax import conditionals, nn
-from ar_jax.data import Arrays, Source, Splits, tfds_images, tfds_stored_images
+from ar_jax.datasets import CIFAR10, Dataset, ImageNet
 from ar_jax.experiment.plots import draw_images
 from ar_jax.training import Adam, AdamW, Cosine, Exponential, Training
-from experiments.recipes.base import NOT_TIMED, Benchmark, MadeUp, Published, Recipe, known_of
-from experiments.run import Data, Sample
+from experiments.recipes.base import NOT_TIMED, Benchmark, Published, Recipe
+from experiments.run import Data, Experiment, Sample
 
 LEVELS = 256
-
-DOWNSAMPLED_IMAGENET = (
-    "TFDS's download of it is dead (github.com/tensorflow/datasets/issues/4662 tells of copies); "
-    "what image-net.org itself gives at 32x32 was resized otherwise and is easier: figures of it "
-    "are none of this benchmark"
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,8 +41,8 @@ class SamplePhotographs(Sample):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Photographs(MadeUp):
-    """Images in colour; --debug makes some up.
+class Photographs(Experiment):
+    """Images in colour: ImageNet's.
 
     Attributes:
       data: where the data is.
@@ -60,12 +54,8 @@ class Photographs(MadeUp):
     small_sample: ClassVar[Sample] = SamplePhotographs(side=1)
 
     @cached_property
-    def splits(self) -> Splits[Any]:
-        if self.debug:
-            shape = (48, *self.model.ordering.event)
-            levels = np.random.default_rng(0).integers(0, LEVELS, shape, np.uint8)
-            return Splits(*map(Arrays, np.split(levels, 3)))
-        return self.photographs()
+    def dataset(self) -> Dataset:
+        return ImageNet(32 if self.model.ordering.event[0] == 32 else 64, self.data.dir)
 
     def preset(self, arguments: Sequence[str]) -> Self:
         config = super().preset(arguments)
@@ -73,15 +63,6 @@ class Photographs(MadeUp):
             return config
         training = dataclasses.replace(config.training, steps=4, log_every=1, validate_every=4)
         return dataclasses.replace(config, training=training)
-
-    def photographs(self) -> Splits[Any]:
-        """The data."""
-        side = self.model.ordering.event[0]
-        with known_of(DOWNSAMPLED_IMAGENET):
-            return tfds_stored_images(
-                f"downsampled_imagenet/{side}x{side}", self.data.dir, validation=10_000,
-                test="validation",
-            )  # fmt: skip
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
         side, count = options.side, options.side**2
@@ -100,8 +81,9 @@ class Photographs(MadeUp):
 class Cifar10(Photographs):
     """CIFAR-10's images."""
 
-    def photographs(self) -> Splits[Source]:
-        return tfds_images("cifar10", self.data.dir).map(lambda part: Arrays(part.x))
+    @cached_property
+    def dataset(self) -> CIFAR10:
+        return CIFAR10(dir=self.data.dir)
 
 
 def pixel_by_pixel(

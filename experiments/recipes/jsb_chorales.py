@@ -8,7 +8,6 @@ windows of 32 chords, which know of nothing before them; the papers score each p
 """
 
 import dataclasses
-import json
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,14 +17,14 @@ import numpy as np
 
 import ar_jax as ar
 from ar_jax import conditionals
-from ar_jax.data import Chunks, Splits, read_text
+from ar_jax.datasets import JSBChorales
+from ar_jax.datasets.jsb_chorales import KEYS
 from ar_jax.experiment.plots import draw_images
 from ar_jax.training import AdamW, Training
-from experiments.recipes.base import Benchmark, MadeUp, Published, Recipe
-from experiments.run import Sample
-from experiments.sequences import windows_of_pieces
+from experiments.recipes.base import Benchmark, Published, Recipe
+from experiments.run import Experiment, Sample
 
-WINDOW, KEYS, LOWEST = 32, 88, 21
+WINDOW = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,8 +41,8 @@ class PiecesFile:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class JsbChorales(MadeUp):
-    """Chorales chord by chord; --debug makes some up.
+class JsbChorales(Experiment):
+    """Chorales chord by chord.
 
     Attributes:
       data: where they are, as JSON.
@@ -54,30 +53,8 @@ class JsbChorales(MadeUp):
     sample: ClassVar[Sample] = Sample()
 
     @cached_property
-    def splits(self) -> Splits[Chunks]:
-        if self.debug:
-            keys = np.random.default_rng(0).integers(0, 2, (3, 20, WINDOW, KEYS), np.int32)
-            return windows_of_pieces("", Splits(*map(list, keys)), WINDOW)
-        return windows_of_pieces(self.data.path, self.pieces(), WINDOW)
-
-    def pieces(self) -> Splits[list[np.ndarray]]:
-        """The pieces of each part: `[chords, 88]` each."""
-        if not self.data.path:
-            raise ValueError(
-                "data.path: expected jsb-chorales-quarter.json, got none: --data.path FILE, from "
-                "https://github.com/czhuang/JSB-Chorales-dataset"
-            )
-        path = self.data.path
-        text = read_text(path, limit=2**26)
-        try:
-            parts = json.loads(text)
-            names = ("train", "valid", "test")
-            return Splits(*([piano_roll(piece) for piece in parts[name]] for name in names))
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise ValueError(
-                f"{path}: expected train, valid and test, each a list of pieces, which are lists "
-                f"of chords, which are lists of MIDI numbers, got {error!r}"
-            ) from error
+    def dataset(self) -> JSBChorales:
+        return JSBChorales(self.data.path, WINDOW)
 
     def draw(self, variables: Any, options: Any, path: Path) -> Path:
         drawn = ar.sample(
@@ -92,17 +69,6 @@ class JsbChorales(MadeUp):
         }
         draw_images(path, shown, levels=2)
         return path
-
-
-def piano_roll(chords: list[list[int]]) -> np.ndarray:
-    """A piece, 1 where a key is down: `[chords, 88]`, int32."""
-    roll = np.zeros((len(chords), KEYS), np.int32)
-    for row, chord in zip(roll, chords, strict=True):
-        for note in chord:
-            if not (LOWEST <= note < LOWEST + KEYS and note == int(note)):
-                raise ValueError(f"note {note}, none of {LOWEST} ... {LOWEST + KEYS - 1}")
-            row[int(note) - LOWEST] = 1
-    return roll
 
 
 def chorales(conditional: conditionals.Conditional, head: ar.heads.Head) -> JsbChorales:

@@ -9,51 +9,28 @@ and the 1,320 others of their clusters, which are in no part. All else trains.
 """
 
 import dataclasses
-import hashlib
-from functools import cached_property, partial
-from importlib import resources
+from functools import partial
 from typing import Any, ClassVar
 
 import jax
 import numpy as np
 
 import ar_jax as ar
-from ar_jax.data import Arrays, EvaluationBatches, Splits
+from ar_jax.data import Arrays, EvaluationBatches
+from ar_jax.datasets.proteins import LONGEST, stream
 from ar_jax.evaluation import Scores
-from experiments.proteins import Proteins, cleaned, stream
-
-LONGEST = 1000
-RESIDUES = frozenset("ACDEFGHIKLMNPQRSTVWY")
+from experiments.proteins import Proteins
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClusteredProteins(Proteins):
     """Proteins of which none that is scored resembles one that is trained."""
 
-    tested_on: ClassVar[str] = "test, proteins of other clusters, each scored whole"
+    by_clusters: ClassVar[bool] = True
 
-    @cached_property
-    def sequences(self) -> Splits[list[str]]:
-        """Those of each part; --debug takes any two files as `Proteins` does."""
-        if self.debug:
-            return super().sequences
-        files = [*cleaned("train", self.data.train), *cleaned("test", self.data.test)]
-        found = [
-            each
-            for each in dict.fromkeys(files)
-            if 30 <= len(each) <= LONGEST and RESIDUES.issuperset(each)
-        ]
-        parts = parts_by_digest()
-        dealt: dict[str, list[str]] = {name: [] for name in ("train", *set(parts.values()))}
-        for sequence in found:
-            dealt[parts.get(digest(sequence), "train")].append(sequence)
-        sizes = {name: len(sequences) for name, sequences in dealt.items()}
-        if sizes != SIZES:
-            raise ValueError(
-                f"data.train, data.test: expected MMseqs2's DB.fasta and QUERY.fasta, with {SIZES} "
-                f"sequences, got {sizes}; python -m experiments.proteins takes any two files"
-            )
-        return Splits(dealt["train"], dealt["validation"], dealt["test"])
+    @property
+    def tested_on(self) -> str:
+        return super().tested_on if self.debug else f"{super().tested_on}, each scored whole"
 
     def test_scores(self, variables: Any) -> Scores:
         """Of each protein from its own beginning, a line end, to its end, another."""
@@ -74,18 +51,3 @@ class ClusteredProteins(Proteins):
         counted = (np.arange(length) >= 1) & (np.arange(length) <= sizes[:, None])
         nats = -np.where(counted, log_prob, 0).sum(axis=1)
         return Scores(nats, np.arange(len(x)), variables=1, sizes=sizes)
-
-
-SIZES = {"train": 15_695, "neither": 1320, "test": 244, "validation": 216}
-
-
-def digest(sequence: str) -> str:
-    """What protein_parts.tsv calls a sequence."""
-    return hashlib.sha256(sequence.encode()).hexdigest()[:16]
-
-
-def parts_by_digest() -> dict[str, str]:
-    """The part of each sequence that does not train, by its digest."""
-    path = resources.files("experiments.recipes") / "protein_parts.tsv"
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return dict(line.split("\t") for line in lines if not line.startswith("#"))

@@ -51,7 +51,7 @@ def test_a_run_is_loaded_without_its_optimizer_and_drawn_from_in_two_lines(run):
 
 def test_kept_weights_give_the_likelihood_of_their_record():
     model, variables = ar.load(RECORD)
-    data, record = ar.data.digits(), json.loads(RECORD.read_text("utf-8"))
+    data, record = ar.datasets.Digits(labels=True), json.loads(RECORD.read_text("utf-8"))
     batch = data.test.batch(np.arange(len(data.test)))
     nats = -ar.log_prob(model, variables, batch["x"], condition=batch["y"])
     assert nats.mean() == pytest.approx(record["likelihood"]["nats"], rel=1e-6)

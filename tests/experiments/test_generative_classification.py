@@ -10,7 +10,8 @@ from scipy.special import log_softmax
 from sklearn.metrics import roc_auc_score
 
 import ar_jax as ar
-from ar_jax.data import Arrays, binarise, digits, tfds_images
+from ar_jax.data import Arrays, binarise, tfds_images
+from ar_jax.datasets import Digits
 from ar_jax.experiment.debug import shrunk
 from ar_jax.heads import Bernoulli, DiscretizedLogisticMixture
 from ar_jax.testing.base import random_variables
@@ -43,7 +44,7 @@ def small(experiment):
         case _:
             head = DiscretizedLogisticMixture(levels=experiment.levels, components=1)
             model = of_one_step(experiment.model, head)
-    return dataclasses.replace(experiment, model=model, debug=True)
+    return dataclasses.replace(experiment, model=model)
 
 
 def restore(experiment):
@@ -72,7 +73,8 @@ def made(tmp_path_factory, tfds_folder):
         with patch.context() as models_of_their_own:
             models_of_their_own.setattr(Experiment, "restore", restore)
             models_of_their_own.setattr(bayes, "trained", untrained)
-            bayes.compare(["--debug", "--folder", str(folder / "page"), "--test", "60"])
+            few = ["--binarisations", "2", "--validation", "100", "--test", "60"]
+            bayes.compare([*few, "--folder", str(folder / "page")])
         yield folder / "page", models
 
 
@@ -127,7 +129,7 @@ def test_the_area_is_that_of_likelihoods_without_a_class(made):
 def test_names_are_told_apart_by_their_letters(made):
     folder, models = made
     figures = json.loads((folder / "figures.json").read_bytes())["names"]
-    test = digits().test
+    test = Digits(labels=True).test
     scores = under(models["DigitNames"], test.x, spelled(WORDS))
     assert figures["accuracy"] == np.mean(scores.argmax(axis=1) == test.y)
     for word, tokens in zip(WORDS, spelled(WORDS), strict=True):

@@ -1,55 +1,26 @@
-"""Densities of tables: what is dealt out, the mixture beside them, and the page."""
+"""Densities of tables: the error, the mixture beside them, and the page."""
 
 import csv
-import itertools
 import json
-import sys
 
 import numpy as np
 import pytest
 from scipy.stats import multivariate_normal
 
 from ar_jax.data import Splits
-from experiments.table_data import Loads, read_table
+from ar_jax.datasets import ScikitTable
+from ar_jax.datasets.tables import Fold
+from experiments.table_data import judge
 from experiments.tables import ScikitMixture
 from tests.experiments.test_experiments import Place
 
 
-@pytest.fixture(scope="module")
-def loads(tmp_path_factory):
-    """Forty days of eight rows; the second profile is a copy, the third rests at night."""
-    rng = np.random.default_rng(0)
-    load = np.round(rng.random((320, 4)), 4).astype(np.float32)
-    load[:, 1] = load[:, 0] + 0.01 * rng.random(320)
-    load[::4, 2] = 0
-    days = [f"{1 + day % 28:02}.{1 + day // 28:02}.2016" for day in range(40)]
-    time = [f"{day} {3 * hour:02}:00" for day in days for hour in range(8)]
-    path = tmp_path_factory.mktemp("loads") / "loads.npz"
-    np.savez(path, load=load, profile=["a", "b", "c", "d"], time=time)
-    return Loads(str(path))
-
-
-def test_days_are_dealt_out_whole_and_standardised_by_what_trains(loads):
-    table = read_table("electricity", loads)
-    assert table.columns == ["a", "d"]
-    fold = table.fold(1)
-    assert len(fold.groups) == 8 * len(set(fold.groups)) == 8 * 8
-    np.testing.assert_allclose(fold.parts.train.mean(axis=0), 0, atol=1e-12)
-    np.testing.assert_allclose(fold.parts.train.std(axis=0), 1)
-    raw = fold.parts.map(lambda part: part * fold.deviation + fold.mean)
-    day_of = {tuple(row): day for row, day in zip(table.values.round(9), table.groups, strict=True)}
-    rows = [[tuple(row) for row in part.round(9)] for part in vars(raw).values()]
-    assert sorted(itertools.chain(*rows)) == sorted(day_of)
-    days = [{day_of[row] for row in part} for part in rows]
-    assert [len(part) for part in days] == [29, 3, 8]
-    assert len(set.union(*days)) == 40  # no day is in two parts
-
-
-def test_the_error_counts_days_and_not_rows(loads, tmp_path):
-    fold = read_table("electricity", loads).fold(0)
-    names, day = np.unique(fold.groups, return_inverse=True)
+def test_the_error_counts_days_and_not_rows(tmp_path):
+    day, rows = np.repeat(np.arange(8), 8), np.zeros((64, 2))
+    fold = Fold(["a", "b"], Splits(rows, rows, rows), rows[0], rows[0], day)
+    names = np.unique(day)
     score = np.random.default_rng(0).standard_normal(len(names))
-    likelihood = fold.judge(score[day], tmp_path)["likelihood"]
+    likelihood = judge(fold, score[day], tmp_path)["likelihood"]
     assert likelihood.nats == pytest.approx(-score.mean())
     assert likelihood.error == pytest.approx(score.std(ddof=1) / np.sqrt(len(names)))
     assert likelihood.count == 8 * len(names)
@@ -58,7 +29,7 @@ def test_the_error_counts_days_and_not_rows(loads, tmp_path):
 def test_one_component_is_the_gaussian_of_the_training_rows(tmp_path):
     mixture = ScikitMixture(table="wine", fold=2, components=(1,), floors=(0.01,), folder=tmp_path)
     mixture.run()
-    parts = read_table("wine", Loads()).fold(2).parts
+    parts = ScikitTable(2, "wine").dealt.parts
     covariance = np.cov(parts.train, rowvar=False, bias=True) + 0.01 * np.eye(12)
     normal = multivariate_normal(parts.train.mean(axis=0), covariance)
     found = json.loads((tmp_path / "results.json").read_bytes())
@@ -96,7 +67,7 @@ def test_a_page_shows_models_of_one_table_and_their_rows(tmp_path, tfds_folder):
     assert (run / "results.json").stat().st_mtime_ns == before
     with (run / "samples.csv").open(encoding="utf-8") as file:
         header, *drawn = csv.reader(file)
-    table = read_table("wine", Loads())
+    table = ScikitTable(name="wine").read()
     assert header == table.columns
     middle = np.median(np.array(drawn, float), axis=0)  # in the units of the columns
     assert (abs(middle - table.values.mean(axis=0)) < 2 * table.values.std(axis=0)).all()
@@ -117,11 +88,3 @@ def test_a_mistake_is_told_without_a_traceback(arguments, tmp_path, tfds_folder,
     message = f"{stopped.value} {capsys.readouterr().err}"
     assert "expected" in message or "invalid choice" in message
     assert not (tmp_path / "runs").exists()
-
-
-def test_a_missing_scikit_learn_is_told_in_a_line(monkeypatch):
-    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    with pytest.raises(
-        ValueError, match=r"^scikit-learn: expected .* pip install 'ar_jax\[tables\]'$"
-    ):
-        read_table("wine", Loads())

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ar_jax.data import Splits
-from experiments.chorales import without_doublets
+from ar_jax.datasets.chorales import without_doublets
 
 RNG = np.random.default_rng(0)
 
