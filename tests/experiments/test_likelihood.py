@@ -100,7 +100,7 @@ def test_a_selection_is_trained_kept_shown_and_verified(tmp_path, tfds_folder):
     assert trained == {path: path.stat().st_mtime_ns for path in folder.rglob("metrics.jsonl")}
     compared = place.run("likelihood", "compare", names[0], names[0], "--folder", str(folder))
     assert "power/made_1x100 (seeds [3]) - power/made_1x100 (seeds [3]): " in compared
-    assert "0.0000 ± 0.0000 log-likelihood, nats, of 200 pairs (independent examples)" in compared
+    assert "0.0000 ± 0.0000 log-likelihood, nats, of 40 pairs (independent examples)" in compared
     assert "What seeds change is unknown with one of either" in compared
     assert "train power/made_1x100 power/made_1x100 --seeds 0 1 2" in compared
     with pytest.raises(SystemExit, match="compare: expected two of one benchmark, got power/made"):
